@@ -1,0 +1,166 @@
+"""The array libraries chainrule runs on: `get` one by name, or ask which are `available`.
+
+No array library but NumPy is imported until it is asked for.
+"""
+
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from chainrule.backends.base import DTYPES, Backend, Status, StatusTable
+from chainrule.backends.host import library_of
+from chainrule.errors import BackendError, InputError, nearest
+
+__all__ = ["Backend", "Status", "available", "get", "library_of"]
+
+
+@dataclass(frozen=True)
+class _Library:
+    title: str
+    module: str
+    install: str
+
+
+_LIBRARIES = {
+    "numpy": _Library("NumPy", "numpy", "pip install numpy"),
+    "cupy": _Library("CuPy", "cupy", 'pip install "chainrule[cuda12]" (or cuda13)'),
+    "torch": _Library("PyTorch", "torch", 'pip install "chainrule[torch]"'),
+    "jax": _Library("JAX", "jax", 'pip install "chainrule[jax]"'),
+    "strict": _Library("array-api-strict", "array_api_strict", "pip install array-api-strict"),
+}
+
+
+def get(spec: str | Backend, dtype: str = "float32") -> Backend:
+    """Return the backend that `spec` names, computing in `dtype`.
+
+    `spec` is ``auto``, or ``numpy``, ``cupy``, ``torch``, ``jax`` or ``strict``, with a device
+    after a colon if wanted (``cupy:1``, ``torch:cuda``, ``torch:cuda:1``, ``jax:cpu``). ``auto`` is
+    CuPy where a CUDA device can be used and NumPy elsewhere; the result's `choice` says which and
+    why. Without a device PyTorch runs on the CPU, JAX on its own default, CuPy on ``cuda:0``.
+    A `Backend` is returned as it is; its own dtype counts. `dtype` is ``float32``, ``float64`` or
+    ``float16`` (not on strict).
+    Raises `BackendError` if the library or device cannot be used here, `InputError` for a dtype
+    that is unknown.
+
+    >>> get("numpy").asarray([1, 2], dtype="float")
+    array([1., 2.], dtype=float32)
+    """
+    if not isinstance(spec, str):
+        return _checked(spec)
+    if dtype not in DTYPES:
+        raise InputError(
+            f"dtype={dtype!r} is unknown{nearest(str(dtype), DTYPES)}; "
+            f"expected one of {', '.join(DTYPES)}"
+        )
+    name, _, device = spec.partition(":")
+    if name == "auto":
+        return _auto(device, dtype)
+    if name not in _LIBRARIES:
+        names = ("auto", *_LIBRARIES)
+        raise BackendError(
+            f"backend={spec!r} is unknown{nearest(name, names)}; expected one of "
+            f"{', '.join(names)}, with a device after a colon if wanted"
+        )
+    status = _status(name)
+    if not status.usable:
+        raise BackendError(f"backend={spec!r}: {status.reason}; {status.install}")
+    return _create(spec, name, _device(spec, name, device, status), dtype)
+
+
+def available() -> StatusTable:
+    """Return the status of each backend here; printed, it is a table.
+
+    Imports the libraries that are installed, to ask for their devices; one that fails to import
+    is reported, never raised.
+    """
+    return StatusTable(_status(name) for name in _LIBRARIES)
+
+
+def _checked(spec: Any) -> Backend:
+    if isinstance(spec, Backend):
+        return spec
+    raise InputError(
+        f"backend={spec!r} is a {type(spec).__name__}, expected a name such as 'numpy' or "
+        "'torch:cuda', or a Backend"
+    )
+
+
+def _auto(device: str, dtype: str) -> Backend:
+    if device:
+        raise BackendError(
+            f"backend='auto:{device}': auto takes no device; name the library, as in 'cupy:1'"
+        )
+    status = _status("cupy")
+    if status.usable:
+        found = status.devices[0]
+        return _create("auto", "cupy", found, dtype, choice=f"auto chose cupy on {found}")
+    return _create("auto", "numpy", "cpu", dtype, choice=f"auto chose numpy: {status.reason}")
+
+
+def _create(spec: str, name: str, device: str, dtype: str, choice: str = "") -> Backend:
+    module = _module(name)
+    offered: tuple[str, ...] = module.dtypes(device)
+    if dtype not in offered:
+        raise BackendError(
+            f"dtype={dtype!r} cannot be used with backend={spec!r}; expected {' or '.join(offered)}"
+        )
+    return module.Implementation(device=device, dtype=dtype, choice=choice)
+
+
+def _device(spec: str, name: str, device: str, status: Status) -> str:
+    wanted = device or status.devices[0]
+    if wanted.isdecimal() and name == "cupy":
+        wanted = f"cuda:{wanted}"
+    if wanted in ("gpu", "cuda", "tpu"):
+        wanted = f"{wanted.replace('gpu', 'cuda')}:0"
+    if wanted not in status.devices:
+        raise BackendError(
+            f"backend={spec!r}: no device {wanted!r}: {_module(name).missing_device(wanted)}; "
+            f"devices here: {', '.join(status.devices)}"
+        )
+    return wanted
+
+
+def _status(name: str) -> Status:
+    library = _LIBRARIES[name]
+    if not _installed(library.module):
+        return Status(
+            name, False, reason=f"{library.title} is not installed", install=library.install
+        )
+    try:
+        module = _module(name)
+        version: str = module.VERSION
+        devices: tuple[str, ...] = module.devices()
+    except Exception as error:
+        return Status(
+            name,
+            False,
+            reason=f"{library.title} is installed but does not work ({_one_line(error)})",
+            install=f"reinstall it: {library.install}",
+        )
+    if not devices:
+        return Status(
+            name,
+            False,
+            version,
+            reason=module.missing_device("cuda:0"),
+            install="install an NVIDIA driver that fits, or use backend='numpy'",
+        )
+    return Status(name, True, version, devices)
+
+
+def _module(name: str) -> Any:
+    return import_module(f"chainrule.backends.{name}")
+
+
+def _installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ValueError:  # imported by hand, without a spec
+        return True
+
+
+def _one_line(error: Exception) -> str:
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__

@@ -1,0 +1,121 @@
+"""What every backend offers: one object for a library, a device and a float dtype."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from numpy.typing import NDArray
+
+from chainrule.typing import Array, Namespace
+
+DTYPES = ("float32", "float64", "float16")
+"""The float dtypes a backend can compute in; a backend may offer fewer."""
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """An array library on one device, computing in one float dtype."""
+
+    @property
+    def name(self) -> str:
+        """The library's short name: ``numpy``, ``cupy``, ``torch``, ``jax`` or ``strict``."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """The device's name, such as ``cpu`` or ``cuda:0``."""
+        ...
+
+    @property
+    def dtype(self) -> str:
+        """The float dtype: ``float32``, ``float64`` or ``float16``."""
+        ...
+
+    @property
+    def choice(self) -> str:
+        """What ``auto`` chose and why; empty when the backend was named."""
+        ...
+
+    @property
+    def xp(self) -> Namespace:
+        """The library's Array API namespace."""
+        ...
+
+    def asarray(self, x: Any, dtype: str | None = None) -> Array:
+        """Return `x`, a host array or one of this library's own, on this device.
+
+        `dtype` is ``"float"`` (this backend's float dtype), ``"index"`` (int64; int32 on JAX),
+        ``"int32"``, or ``None`` to keep the values' own. The values are kept bit for bit unless
+        the dtype changes. The result may be `x` itself, or share memory with it on NumPy, PyTorch
+        and array-api-strict: copy what will be donated.
+        Raises `InputError` for another library's arrays and for dtypes that are not real numbers.
+        """
+        ...
+
+    def to_numpy(self, x: Array) -> NDArray[Any]:
+        """Return a copy of `x` as an ordinary writable C-ordered NumPy array."""
+        ...
+
+    def owns(self, x: object) -> bool:
+        """Return whether `x` is an array of this library, on any of its devices."""
+        ...
+
+    def gather(self, x: Array, indices: Array) -> Array:
+        """Return the rows ``x[indices]``; indices (n,) of dtype ``"index"``, all in range."""
+        ...
+
+    def stage(self, host: NDArray[Any], dtype: str) -> Array:
+        """Return what steps read slice by slice (indices, rates, keys), in the form that is cheapest.
+
+        `dtype` as in `asarray`. A slice is passed to a compiled function or used with own arrays.
+        """
+        ...
+
+    def compile(
+        self, function: Callable[..., Any], donate: Sequence[int] = ()
+    ) -> Callable[..., Any]:
+        """Return `function`, a pure function of arrays, made as fast as this library can.
+
+        `donate` gives the positions of the arguments that are dead after the call.
+        """
+        ...
+
+    def scope(self) -> AbstractContextManager[Any]:
+        """Return a context to wrap around all work; it restores the library's state on leaving."""
+        ...
+
+    def synchronize(self) -> None:
+        """Wait until the device has finished what it was given."""
+        ...
+
+
+@dataclass(frozen=True)
+class Status:
+    """Whether a backend can be used here and, if not, why not and what to install."""
+
+    name: str
+    usable: bool
+    version: str = ""
+    devices: tuple[str, ...] = ()
+    reason: str = ""
+    install: str = ""
+
+
+class StatusTable(list[Status]):
+    """A list of `Status` that prints as a table."""
+
+    def __str__(self) -> str:
+        rows = [("backend", "usable", "version", "devices", "why not, and what to do")]
+        for s in self:
+            note = "; ".join(part for part in (s.reason, s.install) if part)
+            usable = "yes" if s.usable else "no"
+            rows.append((s.name, usable, s.version or "-", ", ".join(s.devices) or "-", note))
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = (
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+            for row in rows
+        )
+        return "\n".join(line.rstrip() for line in lines)
+
+    __repr__ = __str__

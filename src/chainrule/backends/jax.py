@@ -1,0 +1,141 @@
+"""JAX on any device it offers; steps are compiled by ``jax.jit``."""
+
+import warnings
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.backends.base import DTYPES
+from chainrule.backends.host import check_own, from_host, refuse_foreign
+from chainrule.errors import InputError
+from chainrule.typing import Array, Namespace
+
+_jax: Any = import_module("jax")
+_jnp: Any = import_module("jax.numpy")
+VERSION = str(_jax.__version__)
+
+
+@cache
+def _by_name() -> dict[str, Any]:
+    found = list(_jax.local_devices())
+    with suppress(RuntimeError):  # JAX_PLATFORMS may leave the CPU out
+        found += _jax.local_devices(backend="cpu")
+    return {_name(device): device for device in found}
+
+
+def _name(device: Any) -> str:
+    if device.platform == "cpu" and device.id == 0:
+        return "cpu"
+    return f"{'cuda' if device.platform == 'gpu' else device.platform}:{device.id}"
+
+
+def devices() -> tuple[str, ...]:
+    """Return the devices that can be used, JAX's default first."""
+    return tuple(_by_name())
+
+
+def dtypes(device: str) -> tuple[str, ...]:
+    """Return the float dtypes that `device` computes in."""
+    return DTYPES
+
+
+def missing_device(device: str) -> str:
+    """Return why there is no such device."""
+    platform = device.partition(":")[0]
+    try:
+        count = len(_jax.local_devices(backend=platform))
+    except RuntimeError as error:
+        return f"JAX finds 0 devices of kind {platform!r} ({str(error).splitlines()[0]})"
+    return f"JAX finds {count} devices of kind {platform!r}"
+
+
+def _x64(enabled: bool) -> AbstractContextManager[Any]:
+    if hasattr(_jax, "enable_x64"):
+        return _jax.enable_x64(enabled)
+    experimental: Any = import_module("jax.experimental")
+    return experimental.enable_x64(enabled)
+
+
+@dataclass(frozen=True)
+class JaxBackend:
+    """JAX; `compile` is ``jax.jit`` with donation.
+
+    All work, the first call of a compiled function too, belongs inside `scope()`: JAX keeps one
+    compiled program for each setting of x64 and default device.
+    """
+
+    device: str = "cpu"
+    dtype: str = "float32"
+    choice: str = field(default="", compare=False)
+    name: str = field(default="jax", init=False)
+
+    @property
+    def xp(self) -> Namespace:
+        return _jnp
+
+    @property
+    def _wide(self) -> bool:
+        return self.dtype == "float64"
+
+    def asarray(self, x: Any, dtype: str | None = None) -> Array:
+        with _x64(self._wide):
+            if isinstance(x, _jax.Array):
+                return self._own(x, dtype)
+            host = from_host(x, dtype, backend=self.name, float_=self.dtype, index="int32")
+            if host.dtype == np.float64 and not self._wide:
+                raise InputError(
+                    f"backend 'jax' with dtype={self.dtype!r} holds no float64; "
+                    "pass dtype='float', or choose dtype='float64' for the backend"
+                )
+            # device_put may share the host's memory; an immutable JAX array must not.
+            return _jnp.array(host, device=_by_name()[self.device])
+
+    def _own(self, x: Any, dtype: str | None) -> Array:
+        check_own(_jnp, x, dtype, self.name)
+        if dtype is not None:
+            x = x.astype(self.dtype if dtype == "float" else "int32")
+        if isinstance(x, _jax.core.Tracer):
+            return x
+        return _jax.device_put(x, _by_name()[self.device])
+
+    def to_numpy(self, x: Array) -> NDArray[Any]:
+        refuse_foreign(x, "jax", self.name)
+        return np.array(x, order="C", copy=True)
+
+    def owns(self, x: object) -> bool:
+        return isinstance(x, _jax.Array)
+
+    def gather(self, x: Array, indices: Array) -> Array:
+        return _jnp.take(x, indices, axis=0, mode="clip")
+
+    def stage(self, host: NDArray[Any], dtype: str) -> Array:
+        """Return a NumPy array: `jit` converts its elements far more cheaply than JAX slices them."""
+        return from_host(host, dtype, backend=self.name, float_=self.dtype, index="int32")
+
+    def compile(
+        self, function: Callable[..., Any], donate: Sequence[int] = ()
+    ) -> Callable[..., Any]:
+        return _jax.jit(function, donate_argnums=tuple(donate))
+
+    @contextmanager
+    def scope(self) -> Generator[None, None, None]:
+        """Set x64 by the dtype, set the default device and silence donation's warnings."""
+        with (
+            _x64(self._wide),
+            _jax.default_device(_by_name()[self.device]),
+            warnings.catch_warnings(),
+        ):
+            warnings.filterwarnings("ignore", message="Some donated buffers were not usable")
+            yield
+
+    def synchronize(self) -> None:
+        _jax.block_until_ready(_jax.live_arrays())
+
+
+Implementation = JaxBackend

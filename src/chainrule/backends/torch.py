@@ -1,0 +1,133 @@
+"""PyTorch on the CPU or a CUDA device, through array-api-compat."""
+
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.backends.base import DTYPES
+from chainrule.backends.host import check_own, from_host, refuse_foreign
+from chainrule.errors import InputError
+from chainrule.typing import Array, Namespace
+
+_torch: Any = import_module("torch")
+_xp: Any = import_module("array_api_compat.torch")
+VERSION = str(_torch.__version__)
+
+
+def devices() -> tuple[str, ...]:
+    """Return the devices that can be used, the CPU first."""
+    if _torch.version.cuda is None and getattr(_torch.version, "hip", None) is None:
+        return ("cpu",)
+    try:
+        _torch.cuda.init()
+    except Exception:
+        return ("cpu",)
+    return ("cpu", *(f"cuda:{i}" for i in range(_torch.cuda.device_count())))
+
+
+def dtypes(device: str) -> tuple[str, ...]:
+    """Return the float dtypes that `device` computes in."""
+    return DTYPES
+
+
+def missing_device(device: str) -> str:
+    """Return why there is no such device."""
+    if not device.startswith("cuda"):
+        return f"PyTorch's device {device!r} is not offered"
+    if _torch.version.cuda is None and getattr(_torch.version, "hip", None) is None:
+        return f"PyTorch {VERSION} is built without CUDA (0 CUDA devices)"
+    try:
+        _torch.cuda.init()
+    except Exception as error:
+        return f"PyTorch finds 0 CUDA devices ({str(error).splitlines()[0]})"
+    return f"PyTorch finds {_torch.cuda.device_count()} CUDA devices"
+
+
+def _shareable(x: NDArray[Any]) -> NDArray[Any]:
+    """Return `x`, or a copy where PyTorch would refuse or warn.
+
+    NumPy calls an axis of length 1 contiguous whatever its stride; PyTorch looks at the stride.
+    """
+    strides_fit = all(stride >= 0 and stride % x.itemsize == 0 for stride in x.strides)
+    if x.flags.writeable and x.flags.c_contiguous and strides_fit:
+        return x
+    return np.array(x, order="C", copy=True)
+
+
+@dataclass(frozen=True)
+class TorchBackend:
+    """PyTorch, eagerly, without autograd."""
+
+    device: str = "cpu"
+    dtype: str = "float32"
+    choice: str = field(default="", compare=False)
+    name: str = field(default="torch", init=False)
+
+    @property
+    def xp(self) -> Namespace:
+        return _xp
+
+    def asarray(self, x: Any, dtype: str | None = None) -> Array:
+        if isinstance(x, _torch.Tensor):
+            return self._own(x, dtype)
+        host = from_host(x, dtype, backend=self.name, float_=self.dtype)
+        return _torch.from_numpy(_shareable(host)).to(self.device)
+
+    def _own(self, x: Any, dtype: str | None) -> Array:
+        if x.layout is not _torch.strided:
+            raise InputError(
+                f"backend 'torch' got a sparse tensor ({x.layout}), expected a dense one; "
+                "pass x.to_dense() if it fits in memory"
+            )
+        check_own(_xp, x, dtype, self.name)
+        targets = {
+            None: x.dtype,
+            "float": getattr(_torch, self.dtype),
+            "index": _torch.int64,
+            "int32": _torch.int32,
+        }
+        return x.detach().to(self.device, targets[dtype])
+
+    def to_numpy(self, x: Array) -> NDArray[Any]:
+        refuse_foreign(x, "torch", self.name)
+        if isinstance(x, _torch.Tensor):
+            tensor: Any = x
+            x = tensor.detach().cpu().resolve_neg().numpy()
+        return np.array(x, order="C", copy=True)
+
+    def owns(self, x: object) -> bool:
+        return isinstance(x, _torch.Tensor)
+
+    def gather(self, x: Array, indices: Array) -> Array:
+        return _torch.index_select(x, 0, indices)
+
+    def stage(self, host: NDArray[Any], dtype: str) -> Array:
+        return self.asarray(host, dtype)
+
+    def compile(
+        self, function: Callable[..., Any], donate: Sequence[int] = ()
+    ) -> Callable[..., Any]:
+        return function
+
+    @contextmanager
+    def scope(self) -> Generator[None, None, None]:
+        """Switch autograd off and make this device the one new tensors are created on."""
+        device = _torch.device(self.device)
+        with _torch.no_grad():
+            if _torch.get_default_device() == device:
+                yield
+            else:
+                with device:
+                    yield
+
+    def synchronize(self) -> None:
+        if self.device != "cpu":
+            _torch.cuda.synchronize(self.device)
+
+
+Implementation = TorchBackend

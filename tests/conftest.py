@@ -1,0 +1,61 @@
+"""Fixtures for every test: the same test on every array library.
+
+`library` is the name of a library; `backend32` and `backend64` are its backends of that float
+dtype, with their scope entered; `backend` is `backend32` and `xp` is `backend64`'s namespace.
+A test takes one dtype or the other. By hand: ``libraries.make_backend(name, dtype)``.
+"""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import hypothesis
+import pytest
+
+from chainrule.backends import Backend
+from libraries import PARAMS, make_backend, required
+
+_SUPPRESSED = (
+    hypothesis.HealthCheck.too_slow,
+    hypothesis.HealthCheck.function_scoped_fixture,  # backends are immutable
+)
+hypothesis.settings.register_profile("local", deadline=None, suppress_health_check=_SUPPRESSED)
+hypothesis.settings.register_profile(
+    "ci", deadline=None, derandomize=True, suppress_health_check=_SUPPRESSED
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not any(line.startswith("cuda:") for line in config.getini("markers")):
+        config.addinivalue_line("markers", "cuda: needs a CUDA device")
+    hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
+    required()
+
+
+@pytest.fixture(params=PARAMS)
+def library(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+def backend32(library: str) -> Iterator[Backend]:
+    backend = make_backend(library, "float32")
+    with backend.scope():
+        yield backend
+
+
+@pytest.fixture
+def backend64(library: str) -> Iterator[Backend]:
+    backend = make_backend(library, "float64")
+    with backend.scope():
+        yield backend
+
+
+@pytest.fixture
+def backend(backend32: Backend) -> Backend:
+    return backend32
+
+
+@pytest.fixture
+def xp(backend64: Backend) -> Any:
+    return backend64.xp
