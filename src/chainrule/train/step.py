@@ -1,0 +1,151 @@
+"""The training step: one pure function of state and batch, for every model, loss and optimizer."""
+
+from collections.abc import Callable
+from typing import Any
+
+from chainrule import tree
+from chainrule.layers.layer import Layer, next_running, train_forward
+from chainrule.losses.loss import Loss
+from chainrule.ops.random import Key
+from chainrule.optim.optimizer import Optimizer
+from chainrule.optim.transforms import add_l1, add_l2, clip_by_norm, clip_by_value, penalty
+from chainrule.train import loss_scale
+from chainrule.typing import Array, Grads, Namespace, Params, State, Tree
+
+Step = Callable[[Namespace, State, Tree], tuple[State, dict[str, Any]]]
+Gradients = Callable[[Namespace, State, Tree], tuple[Array, Array | float, Grads, Tree]]
+
+
+def make_gradients(
+    model: Layer,
+    loss: Loss,
+    *,
+    l1: float = 0.0,
+    l2: float = 0.0,
+    micro_batch: int | None = None,
+    half: bool = False,
+    penalised: bool = False,
+) -> Gradients:
+    """Return ``gradients(xp, state, batch) -> (loss, weight, grads, running)``, a pure function.
+
+    state: ``params`` and ``running``; batch: ``x`` (rows, ...), ``y`` (rows, ...), and optionally
+    ``weight`` (rows,) and ``key`` (2,) int32. The loss is the weighted mean over the batch, 0-d,
+    with the penalties only if `penalised`; `weight` is what the batch counts in an epoch's mean.
+
+    `micro_batch` rows are in memory at a time; the sum of their gradients is the whole batch's, whatever
+    is left for the last. `half` computes in float16 with the loss multiplied by the scale in the state
+    (Micikevicius et al. 2018); the gradients returned are float32 and divided by it again.
+    """
+
+    def one_pass(
+        xp: Namespace, params: Params, part: Tree, shares: Array | float, scale: Any, place: str
+    ) -> tuple[Array, Grads, Any]:
+        key = Key(part["key"], place) if "key" in part else None
+        x = part["x"]
+        if half:
+            params, x = (
+                tree.map(lambda a: xp.astype(a, xp.float16), params),
+                xp.astype(x, xp.float16),
+            )
+        output, residuals = train_forward(model, xp, params, x, key)
+        if half:
+            output = xp.astype(output, xp.float32)
+        value, kept = loss.forward(xp, output, part["y"], shares)
+        doutput = loss.backward(xp, kept, scale)
+        if half:
+            doutput = xp.astype(doutput, xp.float16)
+        grads, _ = model.backward(xp, residuals, doutput, needs_dx=False)
+        if half:
+            grads = tree.map(lambda grad: xp.astype(grad, xp.float32) / scale, grads)
+        return value, grads, residuals
+
+    def gradients(
+        xp: Namespace, state: State, batch: Tree
+    ) -> tuple[Array, Array | float, Grads, Tree]:
+        params, running = state["params"], state["running"]
+        scale = state["scale"]["factor"] if half else 1.0
+        rows = batch["x"].shape[0]
+        shares, total = row_shares(xp, loss, batch, _dtype(params, batch))
+        size = rows if micro_batch is None else micro_batch
+        value: Any = None
+        grads: Grads = {}
+        for start in range(0, rows, size) if rows else (0,):
+            part, part_shares, place = batch, shares, "dropout"
+            if size < rows:
+                stop = min(start + size, rows)
+                part = {k: v if k == "key" else v[start:stop, ...] for k, v in batch.items()}
+                part_shares = shares if isinstance(shares, float) else shares[start:stop]
+                place = f"dropout/{start // size}"
+            more, own, residuals = one_pass(xp, params, part, part_shares, scale, place)
+            value = more if value is None else value + more
+            grads = tree.map(lambda a, b: a + b, grads, own) if grads else own
+            if running:
+                running = next_running(model, xp, running, residuals)
+        if penalised and (l1 or l2):
+            value = value + penalty(xp, params, l1, l2)
+        if l2:
+            grads = add_l2(xp, grads, params, l2)
+        if l1:
+            grads = add_l1(xp, grads, params, l1)
+        return value, total, grads, running
+
+    return gradients
+
+
+def make_step(
+    model: Layer,
+    loss: Loss,
+    optimizer: Optimizer,
+    *,
+    l1: float = 0.0,
+    l2: float = 0.0,
+    clip_norm: float | None = None,
+    clip_value: float | None = None,
+    micro_batch: int | None = None,
+    half: bool = False,
+) -> Step:
+    """Return ``step(xp, state, batch) -> (state, metrics)``, a pure function.
+
+    state: ``params``, ``running``, ``optimizer`` (and ``scale`` with `half`), dead after the call.
+    batch: as `make_gradients` takes it, and ``learning_rate``, 0-d. metrics: ``loss`` and ``weight``, the
+    batch's mean and what it counts; with `half` also ``finite``, 0-d bool: whether the step was taken.
+    Nothing inside reads an array's values on the host.
+    """
+    gradients = make_gradients(model, loss, l1=l1, l2=l2, micro_batch=micro_batch, half=half)
+
+    def step(xp: Namespace, state: State, batch: Tree) -> tuple[State, dict[str, Any]]:
+        value, weight, grads, running = gradients(xp, state, batch)
+        finite = loss_scale.all_finite(xp, grads) if half else None
+        if clip_value is not None:
+            grads = clip_by_value(xp, grads, clip_value)
+        if clip_norm is not None:
+            grads = clip_by_norm(xp, grads, clip_norm)
+        params, memory = optimizer.update(
+            xp, grads, state["optimizer"], state["params"], batch["learning_rate"]
+        )
+        taken: State = {"params": params, "running": running, "optimizer": memory}
+        metrics: dict[str, Any] = {"loss": value, "weight": weight}
+        if finite is None:
+            return taken, metrics
+        kept = {name: state[name] for name in taken}
+        chosen = tree.map(lambda new, old: xp.where(finite, new, old), taken, kept)
+        chosen["scale"] = loss_scale.adjusted(xp, state["scale"], finite)
+        return chosen, {**metrics, "finite": finite}
+
+    return step
+
+
+def row_shares(
+    xp: Namespace, loss: Loss, batch: Tree, dtype: Any
+) -> tuple[Array | float, Array | float]:
+    """Return each row's share of the mean (a float where all are the same), and their total weight."""
+    rows = batch["x"].shape[0]
+    weights = loss.row_weights(xp, batch["y"], batch.get("weight"), dtype)
+    if weights is None:
+        return 1.0 / max(rows, 1), float(rows)
+    total = xp.sum(weights)
+    return weights / xp.where(total > 0, total, 1.0), total
+
+
+def _dtype(params: Params, batch: Tree) -> Any:
+    return next(iter(tree.flatten(params).values()), batch["x"]).dtype
