@@ -169,10 +169,9 @@ def mostly_text(table: Table, name: str, rows: Rows, numbers: Numbers) -> bool:
     cells = pick(table, name, rows)
     odd: Counter[object] = Counter(cells[numbers.odd].tolist())
     texts = sum(count for cell, count in odd.items() if is_text(cell))
-    if 2 * texts > len(cells) - int(np.count_nonzero(numbers.missing)):
-        return True
-    numeric(table, name, rows, numbers)
-    return False
+    if 2 * texts <= len(cells) - int(np.count_nonzero(numbers.missing)):
+        numeric(table, name, rows, numbers)
+    return True
 
 
 def numeric(table: Table, name: str, rows: Rows, numbers: Numbers) -> Numbers:
