@@ -21,9 +21,14 @@ class TrainingError(RuntimeError):
 
 
 def nearest(name: str, options: Iterable[str]) -> str:
-    """Return `` (did you mean 'x'?)`` for the option closest to `name`, or an empty string."""
-    close = get_close_matches(name.lower(), list(options), n=1, cutoff=0.5)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    """Return `` (did you mean 'x'?)`` for the option closest to `name`, or an empty string.
+
+    >>> nearest("relu", ["ReLU", "Tanh"])
+    " (did you mean 'ReLU'?)"
+    """
+    by_lower = {option.lower(): option for option in options}
+    close = get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
+    return f" (did you mean {by_lower[close[0]]!r}?)" if close else ""
 
 
 def choice(argument: str, name: str, options: Iterable[str]) -> str:

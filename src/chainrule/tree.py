@@ -1,19 +1,27 @@
 """Trees: nested dicts with string keys and arrays as leaves; dotted paths name the leaves."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast, overload
 
 from chainrule.typing import Tree
 
 
-def map(function: Callable[..., Any], tree: Tree, *rest: Tree) -> Tree:
+@overload
+def map(function: Callable[[Any], Any], tree: Tree, /) -> Tree: ...
+@overload
+def map(function: Callable[[Any, Any], Any], tree: Tree, other: Tree, /) -> Tree: ...
+@overload
+def map(function: Callable[..., Any], tree: Tree, /, *rest: Tree) -> Tree: ...
+def map(function: Callable[..., Any], tree: Tree, /, *rest: Tree) -> Tree:
     """Apply `function` to the leaves of `tree` and the matching leaves of `rest`."""
-    return {
-        key: map(function, value, *(other[key] for other in rest))
-        if isinstance(value, dict)
-        else function(value, *(other[key] for other in rest))
-        for key, value in tree.items()
-    }
+    mapped: Tree = {}
+    for key, value in tree.items():
+        matching = [other[key] for other in rest]
+        if isinstance(value, dict):
+            mapped[key] = map(function, cast(Tree, value), *matching)
+        else:
+            mapped[key] = function(value, *matching)
+    return mapped
 
 
 def leaves(tree: Tree) -> list[Any]:
@@ -30,7 +38,7 @@ def flatten(tree: Tree, prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, dict):
-            flat.update(flatten(value, f"{prefix}{key}."))  # pyright: ignore[reportUnknownArgumentType]
+            flat.update(flatten(cast(Tree, value), f"{prefix}{key}."))
         else:
             flat[prefix + key] = value
     return flat
@@ -50,4 +58,9 @@ def unflatten(flat: Mapping[str, Any]) -> Tree:
 
 def unzip(count: int, tree: Tree) -> tuple[Tree, ...]:
     """Turn a tree of `count`-tuples into `count` trees."""
-    return tuple(map(lambda leaf, i=i: leaf[i], tree) for i in range(count))
+    trees: tuple[Tree, ...] = tuple({} for _ in range(count))
+    for key, value in tree.items():
+        parts = unzip(count, cast(Tree, value)) if isinstance(value, dict) else value
+        for target, part in zip(trees, parts, strict=True):
+            target[key] = part
+    return trees

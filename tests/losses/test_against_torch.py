@@ -114,10 +114,12 @@ def test_sigmoid_cross_entropy_with_class_weights():
         LOGITS[:, 0],
         targets,
         shares(loss, targets),
-        lambda z: F.binary_cross_entropy_with_logits(
-            z, torch.tensor(targets), weight=each, reduction="sum"
-        )
-        / each.sum(),
+        lambda z: (
+            F.binary_cross_entropy_with_logits(
+                z, torch.tensor(targets), weight=each, reduction="sum"
+            )
+            / each.sum()
+        ),
     )
 
 

@@ -8,7 +8,7 @@ LAYOUTS = ("C", "F", "reversed", "strided", "read-only")
 
 
 def arrange(x: Any, layout: str) -> Any:
-    """Return an array equal to `x` that lies in memory as `layout` says; numbers stay as they are."""
+    """Return `x` laid out in memory as `layout` says; numbers stay as they are."""
     if not isinstance(x, np.ndarray):
         return x
     if layout == "F":

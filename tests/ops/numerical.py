@@ -42,7 +42,7 @@ def gradient(f: Callable[..., float], x: Sequence[Float64s], number: int) -> Flo
 
 
 def relative_error(actual: Any, expected: Any, scale: float) -> float:
-    """Return the largest |actual - expected| / max(|actual|, |expected|, scale), 0 for no elements."""
+    """Return the largest |actual - expected| / max(|actual|, |expected|, scale); of none, 0."""
     actual, expected = np.asarray(actual), np.asarray(expected)
     assert actual.shape == expected.shape
     size = np.maximum(np.maximum(np.abs(actual), np.abs(expected)), scale)

@@ -58,7 +58,7 @@ Draw = Callable[[Generator, Shape, Settings], tuple[Inputs, Constants]]
 
 @dataclass(frozen=True)
 class Case:
-    """A pair, the settings it takes as ranges, and its inputs (differentiated) and constants (not)."""
+    """A pair, the ranges of its settings, and its inputs (differentiated) and constants (not)."""
 
     name: str
     forward: Callable[..., Any]
@@ -203,9 +203,7 @@ CASES = (
     Case("batch_norm", batch_norm_forward, batch_norm_backward, by_column, _EPS, ndims=(2, 3)),
     Case("dropout", _dropout, dropout_backward, masked, {"rate": (0.0, 0.99)}),
     Case("squared_error", squared_error_forward, squared_error_backward, regression),
-    Case(
-        "absolute_error", absolute_error_forward, absolute_error_backward, regression_off_zero
-    ),
+    Case("absolute_error", absolute_error_forward, absolute_error_backward, regression_off_zero),
     Case("huber", huber_forward, huber_backward, regression_off_delta, {"delta": (0.1, 3.0)}),
     Case(
         "sigmoid_cross_entropy",

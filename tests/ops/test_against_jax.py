@@ -26,7 +26,11 @@ jax = pytest.importorskip("jax")
 PAIRS: dict[str, Any] = {
     "elu": (elu_forward, elu_backward, jax.nn.elu),
     "gelu": (gelu_forward, gelu_backward, lambda x: jax.nn.gelu(x, approximate=False)),
-    "gelu_tanh": (gelu_tanh_forward, gelu_tanh_backward, lambda x: jax.nn.gelu(x, approximate=True)),
+    "gelu_tanh": (
+        gelu_tanh_forward,
+        gelu_tanh_backward,
+        lambda x: jax.nn.gelu(x, approximate=True),
+    ),
     "silu": (silu_forward, silu_backward, jax.nn.silu),
     "softplus": (softplus_forward, softplus_backward, jax.nn.softplus),
 }

@@ -13,7 +13,7 @@ SHAPES = ((0, 3), (1, 1), (1, 4), (5, 3), (2, 3, 2), (4,))
 
 
 def to_library(backend: Any, x: Any, dtype: str = "float64") -> Any:
-    """Return `x` as the library's array: floats of `dtype`, labels as indices, words and numbers as is."""
+    """Return the library's array: floats of `dtype`, labels as indices; numbers stay."""
     if not isinstance(x, np.ndarray):
         return x
     if x.dtype == np.float64:

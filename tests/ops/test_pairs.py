@@ -105,7 +105,9 @@ def _functions(suffix: str) -> dict[str, FunctionType]:
 
 def test_every_pair_has_a_case():
     covered = {case.proves for case in CASES}
-    missing = [name for name, function in _functions("_backward").items() if function not in covered]
+    missing = [
+        name for name, function in _functions("_backward").items() if function not in covered
+    ]
     assert missing == [], "add a Case to tests/ops/pairs.py for each"
 
 

@@ -49,6 +49,19 @@ def test_activation_at_plus_and_minus_huge(name, dtype, backend64):
     np.testing.assert_allclose(backend64.to_numpy(dx), [slope_low, slope_high], rtol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_softmax_of_huge_inputs(dtype, backend64):
+    huge, case = HUGE[dtype], ACTIVATIONS["softmax"]
+    x = backend64.asarray(np.asarray([[huge, -huge], [huge, huge], [-huge, -huge]], dtype))
+    dy = backend64.asarray(np.asarray([[1.0, 2.0]] * 3, dtype))
+    with np.errstate(all="raise", under="ignore"):
+        y, residuals = case.forward(backend64.xp, x)
+        (dx,) = case.backward(backend64.xp, residuals, dy, {})
+    np.testing.assert_array_equal(backend64.to_numpy(y), [[1.0, 0.0], [0.5, 0.5], [0.5, 0.5]])
+    expected = [[0.0, 0.0], [-0.25, 0.25], [-0.25, 0.25]]
+    np.testing.assert_array_equal(backend64.to_numpy(dx), expected)
+
+
 def test_every_activation_has_its_limits():
     assert LIMITS.keys() == ACTIVATIONS.keys() - {"softmax"}
 

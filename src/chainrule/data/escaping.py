@@ -20,14 +20,8 @@ def escape(text: str) -> str:
 
 
 def close_to(name: str, options: Iterable[str]) -> str:
-    """Return `` (did you mean 'x'?)`` escaped, or nothing; a name that differs in case is closest.
-
-    >>> close_to("AGE", ["sex", "age"])
-    " (did you mean 'age'?)"
-    """
-    options = list(options)
-    same = [option for option in options if option.lower() == name.lower()]
-    return f" (did you mean {shown(same[0])}?)" if same else escape(nearest(name, options))
+    """Return `` (did you mean 'x'?)`` escaped, or nothing."""
+    return escape(nearest(name, options))
 
 
 def shown(text: str, limit: int = 40) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from chainrule.errors import InputError
+from chainrule.layers.settings import check_flag, number
 from chainrule.ops.activations.elu import elu_backward, elu_forward
 from chainrule.ops.activations.gelu import (
     gelu_backward,
@@ -101,8 +102,8 @@ class LeakyReLU:
     suited_init: ClassVar[str] = "he_normal"
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.slope < 1.0:
-            raise InputError(f"LeakyReLU(slope={self.slope!r}): expected a number in [0, 1)")
+        if not 0.0 <= number(self.slope) < 1.0:
+            raise InputError(f"LeakyReLU(slope={self.slope!r:.80}): expected a number in [0, 1)")
 
     def init(self, rng: Rng, in_shape: Shape) -> tuple[Params, Shape]:
         """No parameters; the shape stays."""
@@ -127,8 +128,8 @@ class ELU:
     suited_init: ClassVar[str] = "he_normal"
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.alpha < float("inf"):
-            raise InputError(f"ELU(alpha={self.alpha!r}): expected a positive finite number")
+        if not 0.0 < number(self.alpha) < float("inf"):
+            raise InputError(f"ELU(alpha={self.alpha!r:.80}): expected a positive finite number")
 
     def init(self, rng: Rng, in_shape: Shape) -> tuple[Params, Shape]:
         """No parameters; the shape stays."""
@@ -154,6 +155,9 @@ class GELU:
 
     approximate: bool = False
     suited_init: ClassVar[str] = "he_normal"
+
+    def __post_init__(self) -> None:
+        check_flag("GELU: approximate", self.approximate)
 
     def init(self, rng: Rng, in_shape: Shape) -> tuple[Params, Shape]:
         """No parameters; the shape stays."""
@@ -223,7 +227,9 @@ class Softmax:
     suited_init: ClassVar[str] = "glorot_uniform"
 
     def init(self, rng: Rng, in_shape: Shape) -> tuple[Params, Shape]:
-        """No parameters; the shape stays."""
+        """No parameters; the shape (..., classes) stays."""
+        if not in_shape:
+            raise InputError("the input's shape is (), expected (..., classes)")
         return {}, in_shape
 
     def forward(self, xp: Namespace, params: Params, x: Array) -> tuple[Array, Residuals]:

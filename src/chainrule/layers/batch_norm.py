@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from chainrule.errors import InputError
+from chainrule.layers.settings import number
 from chainrule.ops.batch_norm import (
     batch_norm_backward,
     batch_norm_forward,
@@ -28,10 +29,10 @@ class BatchNorm:
     needs_two_rows: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.momentum <= 1.0:
-            raise InputError(f"BatchNorm(momentum={self.momentum!r}): expected a number in (0, 1]")
-        if not 0.0 < self.eps < float("inf"):
-            raise InputError(f"BatchNorm(eps={self.eps!r}): expected a positive finite number")
+        if not 0.0 < number(self.momentum) <= 1.0:
+            raise InputError(f"BatchNorm(momentum={self.momentum!r:.80}): expected a number in (0, 1]")
+        if not 0.0 < number(self.eps) < float("inf"):
+            raise InputError(f"BatchNorm(eps={self.eps!r:.80}): expected a positive finite number")
 
     def init(self, rng: Rng, in_shape: Shape) -> tuple[Params, Shape]:
         """in_shape (..., features) -> scale (features,) of ones, shift (features,) of zeros."""
@@ -53,7 +54,7 @@ class BatchNorm:
     ) -> tuple[Grads, Array | None]:
         """dy -> {scale, shift}, dx."""
         dx, dscale, dshift = batch_norm_backward(xp, residuals, dy)
-        return {"scale": dscale, "shift": dshift}, dx
+        return {"scale": dscale, "shift": dshift}, dx if needs_dx else None
 
     def next_running(self, xp: Namespace, running: Tree, residuals: Residuals) -> Tree:
         """Return the running statistics after a training pass."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from chainrule.errors import InputError
 from chainrule.layers.initializers import check_initializer, initial
+from chainrule.layers.settings import check_flag
 from chainrule.ops.linear import linear_backward, linear_forward
 from chainrule.ops.random import Rng
 from chainrule.typing import Array, Grads, Namespace, Params, Residuals, Shape
@@ -28,7 +29,8 @@ class Dense:
 
     def __post_init__(self) -> None:
         if isinstance(self.units, bool) or not isinstance(self.units, int) or self.units < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InputError(f"Dense(units={self.units!r}): expected a positive integer")
+            raise InputError(f"Dense(units={self.units!r:.80}): expected a positive integer")
+        check_flag("Dense: use_bias", self.use_bias)
         if self.weight_init is not None:
             check_initializer("weight_init", self.weight_init)
         check_initializer("bias_init", self.bias_init)

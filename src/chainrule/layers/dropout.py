@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from chainrule.errors import InputError
+from chainrule.layers.settings import number
 from chainrule.ops.dropout import dropout_backward, dropout_forward
 from chainrule.ops.random import Key, Rng
 from chainrule.typing import Array, Grads, Namespace, Params, Residuals, Shape, Tree
@@ -20,8 +21,8 @@ class Dropout:
     random: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.rate < 1.0:
-            raise InputError(f"Dropout(rate={self.rate!r}): expected a number in [0, 1)")
+        if not 0.0 <= number(self.rate) < 1.0:
+            raise InputError(f"Dropout(rate={self.rate!r:.80}): expected a number in [0, 1)")
 
     def init(self, rng: Rng, in_shape: Shape) -> tuple[Params, Shape]:
         """No parameters; the shape stays."""

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.errors import InputError, choice
+from chainrule.layers.settings import number
 from chainrule.ops.random import Rng
 from chainrule.typing import Shape
 
@@ -75,8 +76,8 @@ def check_initializer(argument: str, init: str | float) -> None:
     """Raise `InputError` unless `init` is the name of an initialiser or a finite constant."""
     if isinstance(init, str):
         choice(argument, init, INITIALIZERS)
-    elif isinstance(init, bool) or not isfinite(init):
-        raise InputError(f"{argument}={init!r}: expected a finite constant or an initialiser's name")
+    elif not isfinite(number(init)):
+        raise InputError(f"{argument}={init!r:.80}: expected a finite constant or an initialiser's name")
 
 
 def initial(init: str | float, rng: Rng, shape: Shape) -> NDArray[np.float64]:

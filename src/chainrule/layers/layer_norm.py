@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from chainrule.errors import InputError
+from chainrule.layers.settings import number
 from chainrule.ops.layer_norm import layer_norm_backward, layer_norm_forward
 from chainrule.ops.random import Rng
 from chainrule.typing import Array, Grads, Namespace, Params, Residuals, Shape
@@ -17,8 +18,8 @@ class LayerNorm:
     eps: float = 1e-5
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.eps < float("inf"):
-            raise InputError(f"LayerNorm(eps={self.eps!r}): expected a positive finite number")
+        if not 0.0 < number(self.eps) < float("inf"):
+            raise InputError(f"LayerNorm(eps={self.eps!r:.80}): expected a positive finite number")
 
     def init(self, rng: Rng, in_shape: Shape) -> tuple[Params, Shape]:
         """in_shape (..., features) -> scale (features,) of ones, shift (features,) of zeros."""
@@ -35,4 +36,4 @@ class LayerNorm:
     ) -> tuple[Grads, Array | None]:
         """dy -> {scale, shift}, dx."""
         dx, dscale, dshift = layer_norm_backward(xp, residuals, dy)
-        return {"scale": dscale, "shift": dshift}, dx
+        return {"scale": dscale, "shift": dshift}, dx if needs_dx else None

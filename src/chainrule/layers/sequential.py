@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 from chainrule.errors import InputError
 from chainrule.layers.dense import Dense

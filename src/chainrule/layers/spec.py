@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, fields
+from reprlib import repr as shortened
 from typing import Any, cast
 
 from chainrule.errors import InputError, choice, nearest
@@ -33,13 +34,15 @@ def from_json(spec: object, custom: Iterable[type] = (), *, depth: int = 0) -> L
 
     Raises `InputError` for an unknown layer or setting, or one out of range.
     """
-    if not isinstance(spec, Mapping) or depth > DEEPEST:
-        raise InputError(f"model: expected a layer with its settings, got {spec!r:.80}")
+    if depth > DEEPEST:
+        raise InputError(f"model: layers are nested more than {DEEPEST} deep")
+    if not isinstance(spec, Mapping):
+        raise InputError(f"model: expected a layer with its settings, got {shortened(spec)}")
     given = dict(cast("Mapping[str, Any]", spec))
     known = LAYERS | {layer.__name__: layer for layer in custom}
     name = given.pop("layer", None)
     if not isinstance(name, str):
-        raise InputError(f"model: expected a layer with its name, got {spec!r:.80}")
+        raise InputError(f"model: expected a layer with its name, got {shortened(given)}")
     if name not in known:
         raise InputError(
             f"model: layer {name!r} is unknown{nearest(name, known)}; "

@@ -1,11 +1,12 @@
 """The Huber loss."""
 
 from dataclasses import dataclass
-from math import isfinite
+from math import inf
 from typing import Any, ClassVar
 
 from chainrule.errors import InputError
 from chainrule.losses.loss import Task
+from chainrule.losses.settings import number
 from chainrule.ops.losses.huber import huber_backward, huber_forward
 from chainrule.typing import Array, Namespace, Residuals
 
@@ -19,8 +20,8 @@ class Huber:
     task: ClassVar[Task] = "regression"
 
     def __post_init__(self) -> None:
-        if not (isfinite(self.delta) and self.delta > 0.0):
-            raise InputError(f"huber(delta={self.delta!r}): expected a positive finite number")
+        if not 0.0 < number(self.delta) < inf:
+            raise InputError(f"huber(delta={self.delta!r:.80}): expected a positive finite number")
 
     def forward(
         self, xp: Namespace, output: Array, y: Array, weight: Array | float

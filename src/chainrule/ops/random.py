@@ -7,6 +7,7 @@ A word is addressed, not drawn: by seed, step, place (a text such as ``dropout/2
 """
 
 from dataclasses import dataclass
+from numbers import Integral
 from typing import NamedTuple
 from zlib import crc32
 
@@ -73,9 +74,9 @@ def host_key(seed: int, step: int) -> NDArray[np.int32]:
     return np.asarray([seed, step % 2**32], dtype=np.uint32).view(np.int32)
 
 
-def check_seed(seed: int) -> int:
+def check_seed(seed: object) -> int:
     """Return `seed`; raise `InputError` unless it is an integer in [0, 2**32)."""
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= int(seed) < 2**32:
         raise InputError(f"seed={seed!r}: expected an integer from 0 to 4294967295")
     return int(seed)
 

@@ -1,5 +1,7 @@
 """How the weights of rows enter every loss."""
 
+from typing import Any
+
 from chainrule.typing import Array, Namespace
 
 
@@ -11,8 +13,8 @@ def row_mean(xp: Namespace, elements: Array) -> Array:
 
 
 def row_factor(weight: Array | float, dloss: Array | float, like: Array) -> Array | float:
-    """What multiplies each row's derivative: ``weight * dloss``, shaped to broadcast against `like`."""
-    factor = weight * dloss
+    """What multiplies each row's derivative: ``weight * dloss``, shaped as `like` needs it."""
+    factor: Any = weight * dloss
     if isinstance(weight, float):
         return factor
     return factor[(slice(None),) + (None,) * (like.ndim - 1)]

@@ -25,8 +25,8 @@ def softmax_cross_entropy_forward(
     """l_i = -sum_k targets_ik log softmax(logits_i)_k, in nats.
 
     logits (n, classes), targets (n, classes) rows of probabilities, weight a number or (n,)
-    -> the weighted sum of l_i, 0-d. Finite for finite logits: the logarithm is taken of the shifted
-    sum of exponentials, which is at least 1, never of a probability.
+    -> the weighted sum of l_i, 0-d. Finite where the logits' differences are: the logarithm is
+    taken of the shifted sum of exponentials, which is at least 1, never of a probability.
     """
     shifted = logits - xp.max(logits, axis=-1, keepdims=True)
     exponentials = xp.exp(shifted)
