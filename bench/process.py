@@ -1,10 +1,11 @@
-"""Whole cold processes: `chainrule train digits` against scikit-learn and PyTorch scripts of the same work.
+"""Whole cold processes: `chainrule train digits` against scikit-learn and PyTorch scripts of the
+same work.
 
     python bench/process.py [--runs 5] [--epochs 20] [--output bench/results/process.json]
 
-The commands run in turn, A B C A B C …, after one round that is not counted. For each: wall-clock seconds and
-peak memory as the operating system reports them, and the ratio to each rival, pair by pair. A rival that is
-not installed is reported as missing.
+The commands run in turn, A B C A B C …, after one round that is not counted. For each: wall-clock
+seconds and peak memory as the operating system reports them, and the ratio to each rival, pair by
+pair. A rival that is not installed is reported as missing.
 """
 
 import argparse
@@ -79,14 +80,15 @@ def main() -> None:
             "architecture": platform.machine(),
             "python": platform.python_version(),
         },
-        "versions": {p: installed(p) for p in ("numpy", *(package for package, _ in RIVALS.values()))},
+        "versions": {package: installed(package) for package in ("numpy", "scikit-learn", "torch")},
         "missing": missing,
         "samples": samples,
     }
     print(f"{'':14}{'seconds (median, range)':>28}{'peak MiB':>10}{'ours / theirs':>26}")
     for name, runs in samples.items():
         times = [run["seconds"] for run in runs]
-        pairs = [o["seconds"] / r["seconds"] for o, r in zip(samples["chainrule"], runs, strict=True)]
+        ours = samples["chainrule"]
+        pairs = [o["seconds"] / r["seconds"] for o, r in zip(ours, runs, strict=True)]
         spread = f"{median(times):.3f} ({min(times):.3f}-{max(times):.3f})"
         ratio = f"{median(pairs):.2f} ({min(pairs):.2f}-{max(pairs):.2f})"
         print(f"{name:14}{spread:>28}{max(r['mebibytes'] for r in runs):>10.0f}{ratio:>26}")

@@ -1,8 +1,8 @@
 """Print the polynomial of ops/activations/erf.py: python tools/fit_erf.py (needs mpmath).
 
-For x >= 0 and t = (x - 3) / (x + 3), (1 + 2 x) exp(x**2) erfc(x) is smooth on -1 <= t <= 1 and has a short
-Chebyshev series (the variable of Shepherd & Laframboise 1981); the series is cut where its terms fall
-below double precision and expanded in powers of t.
+For x >= 0 and t = (x - 3) / (x + 3), (1 + 2 x) exp(x**2) erfc(x) is smooth on
+-1 <= t <= 1 and has a short Chebyshev series (the variable of Shepherd & Laframboise 1981); the
+series is cut where its terms fall below double precision and expanded in powers of t.
 """
 
 from mpmath import cos, erfc, exp, mp, mpf, pi, sqrt

@@ -1,4 +1,5 @@
-"""PyTorch: digits, one hidden layer of 128, fused Adam, batches of 32, 20 epochs, held-out accuracy.
+"""PyTorch: digits, one hidden layer of 128, fused Adam, batches of 32, 20 epochs, held-out
+accuracy.
 
 The data come from chainrule's own copy as a plain .npz, so that no time goes into another library.
 """

@@ -2,12 +2,12 @@
 
 >>> import chainrule as cr
 >>> net = cr.Sequential(cr.Dense(16), cr.Tanh(), cr.Dense(2))
->>> trainer = cr.Trainer(net, loss="softmax_cross_entropy", optimizer=cr.adam(0.05), backend="numpy")
+>>> trainer = cr.Trainer(net, loss="softmax_cross_entropy", optimizer=cr.adam(0.05))
 >>> history = trainer.fit([[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0], epochs=100, batch_size=4)
 >>> trainer.predict_labels([[0, 1], [1, 1]])
 array([1, 0])
 
-Names are imported when they are first used, so that ``import chainrule`` is about as light as NumPy.
+Names are imported when they are first used, so that ``import chainrule`` is as light as NumPy.
 """
 
 from importlib import import_module
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         InputError,
         TrainingError,
     )
+    from chainrule.gradcheck import GradientReport, check_gradients, numerical_gradient
     from chainrule.layers import (
         ELU,
         GELU,
@@ -123,11 +124,71 @@ _HOMES = {
     "chainrule.train.trainer": ("Trainer",),
     "chainrule.gradcheck": ("GradientReport", "check_gradients", "numerical_gradient"),
 }
-_MODULES = {"backends": "chainrule.backends", "data": "chainrule.data", "metrics": "chainrule.train.metrics"}
+_MODULES = {
+    "backends": "chainrule.backends",
+    "data": "chainrule.data",
+    "metrics": "chainrule.train.metrics",
+}
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __version__ = "0.1.0"
-__all__ = sorted((*_HOME, *_MODULES))  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = [
+    "ELU",
+    "GELU",
+    "BackendError",
+    "BatchNorm",
+    "Callback",
+    "Converged",
+    "DataError",
+    "Dense",
+    "Dropout",
+    "EarlyStopping",
+    "Flatten",
+    "GradientReport",
+    "History",
+    "InputError",
+    "Layer",
+    "LayerNorm",
+    "LeakyReLU",
+    "ReLU",
+    "Sequential",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Softplus",
+    "Tanh",
+    "TimeBudget",
+    "Trainer",
+    "TrainingError",
+    "absolute_error",
+    "adadelta",
+    "adagrad",
+    "adam",
+    "adamax",
+    "adamw",
+    "amsgrad",
+    "backends",
+    "check_gradients",
+    "constant",
+    "cosine",
+    "data",
+    "exponential",
+    "huber",
+    "lbfgs",
+    "make_step",
+    "metrics",
+    "nadam",
+    "numerical_gradient",
+    "on_plateau",
+    "one_cycle",
+    "rmsprop",
+    "sgd",
+    "sigmoid_cross_entropy",
+    "softmax_cross_entropy",
+    "squared_error",
+    "step_decay",
+    "warmup",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""The errors a user can cause. Each message is one line: what came, what was expected, the way out."""
+"""The errors a user can cause, each one line: what came, what was expected, the way out."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -9,7 +9,7 @@ class InputError(ValueError):
 
 
 class DataError(InputError):
-    """A fault in a file; the message starts with ``path``, ``path:line`` or ``path:line:column``."""
+    """A fault in a file; the message starts with ``path`` or ``path:line:column``."""
 
 
 class BackendError(InputError):

@@ -203,6 +203,20 @@ def test_an_empty_sequential_and_a_single_layer():
     assert [entry.parameter for entry in report.entries] == ["weight", "bias", "x", "output"]
 
 
+def test_a_parameter_without_elements():
+    class Spare(type(cr.Dense(4))):
+        def init(self, rng, in_shape):
+            params, out_shape = super().init(rng, in_shape)
+            return params | {"spare": np.zeros((0, 2))}, out_shape
+
+        def backward(self, xp, residuals, dy, *, needs_dx=True):
+            grads, dx = super().backward(xp, residuals, dy, needs_dx=needs_dx)
+            return grads | {"spare": xp.zeros((0, 2), dtype=dy.dtype)}, dx
+
+    report = cr.check_gradients(Spare(3), x=X, y=Y)
+    assert [entry.parameter for entry in report.entries] == ["weight", "bias", "x", "output"]
+
+
 def test_the_report():
     report = cr.check_gradients(NET, x=X, y=Y)
     lines = str(report).splitlines()

@@ -66,7 +66,8 @@ class Backend(Protocol):
         ...
 
     def stage(self, host: NDArray[Any], dtype: str) -> Array:
-        """Return what steps read slice by slice (indices, rates, keys), in the form that is cheapest.
+        """Return what steps read slice by slice (indices, rates, keys), in the form that is
+        cheapest.
 
         `dtype` as in `asarray`. A slice is passed to a compiled function or used with own arrays.
         """

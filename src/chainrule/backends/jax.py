@@ -115,7 +115,7 @@ class JaxBackend:
         return _jnp.take(x, indices, axis=0, mode="clip")
 
     def stage(self, host: NDArray[Any], dtype: str) -> Array:
-        """Return a NumPy array: `jit` converts its elements far more cheaply than JAX slices them."""
+        """Return a NumPy array: `jit` converts its parts more cheaply than JAX slices them."""
         return from_host(host, dtype, backend=self.name, float_=self.dtype, index="int32")
 
     def compile(

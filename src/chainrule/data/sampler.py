@@ -1,7 +1,8 @@
-"""Which rows make which batch: a pure function of seed, epoch and number, the same on every backend."""
+"""Which rows make which batch: a pure function of seed and epoch, the same on every backend."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from numbers import Integral
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +17,13 @@ Rows = NDArray[np.int64]
 class Sampler:
     """Batches of row numbers, without replacement within an epoch.
 
-    Batch `number` of epoch `epoch` follows from the settings alone, so a run resumes at any batch. The
-    last batch holds the rows that are left; its loss and gradient are the mean over its own rows, and
-    an epoch's loss weighs it by their number. `drop_last` leaves it out.
+    Batch `number` of epoch `epoch` follows from the settings alone, so a run resumes at any batch.
+    The last batch holds the rows that are left; its loss and gradient are the mean over its own
+    rows, and an epoch's loss weighs it by their number. `drop_last` leaves it out.
 
-    With `balance`, labels (rows,) of integers >= 0, every epoch has the same number of rows of every class
-    (give or take one): each class's rows are gone through in shuffled order, again and again where there
-    are few.
+    With `balance`, labels (rows,) of integers >= 0, every epoch has the same number of rows of
+    every class (give or take one): each class's rows are gone through in shuffled order, again and
+    again where there are few.
     """
 
     rows: int
@@ -69,7 +70,8 @@ class Sampler:
         return permutation(Rng(self.seed, "order", epoch), self.rows)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Rows]:
-        """Yield the batches of an epoch from batch `start` on, each (batch_size,) int64 or the tail.
+        """Yield the batches of an epoch from batch `start` on, each (batch_size,) int64 or the
+        tail.
 
         >>> [batch.tolist() for batch in Sampler(5, 2, shuffle=False).epoch(0, start=1)]
         [[2, 3], [4]]
@@ -97,7 +99,7 @@ class Sampler:
 
 
 def permutation(rng: Rng, count: int) -> Rows:
-    """Return 0 … count - 1 in random order, (count,) int64: the order of random words, ties by number."""
+    """Return 0 … count - 1 in the order of random words, ties by number, (count,) int64."""
     words = rng.words(count).astype(np.uint64)
     keyed = np.sort((words << np.uint64(32)) | np.arange(count, dtype=np.uint64))
     return (keyed & np.uint64(0xFFFFFFFF)).astype(np.int64)
@@ -105,7 +107,6 @@ def permutation(rng: Rng, count: int) -> Rows:
 
 def check_batch_size(batch_size: object) -> int:
     """Return `batch_size`; raise `InputError` unless it is a positive integer."""
-    whole = isinstance(batch_size, int | np.integer) and not isinstance(batch_size, bool)
-    if not whole or batch_size < 1:
+    if isinstance(batch_size, bool) or not isinstance(batch_size, Integral) or batch_size < 1:
         raise InputError(f"batch_size={batch_size!r}: expected a positive integer")
     return int(batch_size)

@@ -13,8 +13,9 @@ def split(
 ) -> tuple[Rows, Rows]:
     """Return the rows of the larger part and of the part held out, both in ascending order.
 
-    `fraction` of the rows, at least one, is held out. With `labels` (rows,) the split is stratified: every
-    class gives its share to each part, rounded by largest remainder, and at least one row.
+    `fraction` of the rows, at least one, is held out. With `labels` (rows,) the split is
+    stratified: every class gives its share to each part, rounded by largest remainder, and at least
+    one row.
     Raises `InputError` if a part would be empty, or a class has a single row.
 
     >>> train, held_out = split(10, 0.2, seed=1)

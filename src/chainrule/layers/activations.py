@@ -1,14 +1,13 @@
 """Activation layers; the formulas stand in ``ops/activations``, a file each.
 
-Every class repeats the same few lines on purpose: a layer is read on its own, and each is the pattern of a
-user's own activation.
+Every class repeats the same few lines on purpose: a layer is read on its own, and each is the
+pattern of a user's own activation.
 """
 
 from dataclasses import dataclass
 from typing import ClassVar
 
 from chainrule.errors import InputError
-from chainrule.layers.settings import check_flag, number
 from chainrule.ops.activations.elu import elu_backward, elu_forward
 from chainrule.ops.activations.gelu import (
     gelu_backward,
@@ -28,6 +27,7 @@ from chainrule.ops.activations.softmax import softmax_backward, softmax_forward
 from chainrule.ops.activations.softplus import softplus_backward, softplus_forward
 from chainrule.ops.activations.tanh import tanh_backward, tanh_forward
 from chainrule.ops.random import Rng
+from chainrule.settings import flag, number
 from chainrule.typing import Array, Grads, Namespace, Params, Residuals, Shape
 
 
@@ -157,7 +157,7 @@ class GELU:
     suited_init: ClassVar[str] = "he_normal"
 
     def __post_init__(self) -> None:
-        check_flag("GELU: approximate", self.approximate)
+        flag("GELU: approximate", self.approximate)
 
     def init(self, rng: Rng, in_shape: Shape) -> tuple[Params, Shape]:
         """No parameters; the shape stays."""

@@ -6,7 +6,6 @@ from typing import ClassVar
 import numpy as np
 
 from chainrule.errors import InputError
-from chainrule.layers.settings import number
 from chainrule.ops.batch_norm import (
     batch_norm_backward,
     batch_norm_forward,
@@ -14,6 +13,7 @@ from chainrule.ops.batch_norm import (
     batch_norm_running,
 )
 from chainrule.ops.random import Rng
+from chainrule.settings import number
 from chainrule.typing import Array, Grads, Namespace, Params, Residuals, Shape, Tree
 
 
@@ -30,7 +30,9 @@ class BatchNorm:
 
     def __post_init__(self) -> None:
         if not 0.0 < number(self.momentum) <= 1.0:
-            raise InputError(f"BatchNorm(momentum={self.momentum!r:.80}): expected a number in (0, 1]")
+            raise InputError(
+                f"BatchNorm(momentum={self.momentum!r:.80}): expected a number in (0, 1]"
+            )
         if not 0.0 < number(self.eps) < float("inf"):
             raise InputError(f"BatchNorm(eps={self.eps!r:.80}): expected a positive finite number")
 

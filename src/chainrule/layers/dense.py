@@ -1,12 +1,14 @@
 """The fully connected layer."""
 
 from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
 
 from chainrule.errors import InputError
 from chainrule.layers.initializers import check_initializer, initial
-from chainrule.layers.settings import check_flag
 from chainrule.ops.linear import linear_backward, linear_forward
 from chainrule.ops.random import Rng
+from chainrule.settings import flag
 from chainrule.typing import Array, Grads, Namespace, Params, Residuals, Shape
 
 
@@ -14,8 +16,8 @@ from chainrule.typing import Array, Grads, Namespace, Params, Residuals, Shape
 class Dense:
     """y = x W + b, with `units` outputs; the number of inputs is inferred.
 
-    `weight_init` and `bias_init` are an initialiser's name or a constant. Without `weight_init` the rule
-    follows the activation behind the layer: He's for rectifiers, Glorot's otherwise.
+    `weight_init` and `bias_init` are an initialiser's name or a constant. Without `weight_init` the
+    rule follows the activation behind the layer: He's for rectifiers, Glorot's otherwise.
 
     >>> params, shape = Dense(3).init(Rng(seed=0), (4,))
     >>> params["weight"].shape, params["bias"].shape, shape
@@ -28,14 +30,16 @@ class Dense:
     bias_init: str | float = "zeros"
 
     def __post_init__(self) -> None:
-        if isinstance(self.units, bool) or not isinstance(self.units, int) or self.units < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InputError(f"Dense(units={self.units!r:.80}): expected a positive integer")
-        check_flag("Dense: use_bias", self.use_bias)
+        units: Any = self.units
+        if isinstance(units, bool) or not isinstance(units, Integral) or units < 1:
+            raise InputError(f"Dense(units={units!r:.80}): expected a positive integer")
+        object.__setattr__(self, "units", int(units))
+        flag("Dense: use_bias", self.use_bias)
         if self.weight_init is not None:
             check_initializer("weight_init", self.weight_init)
         check_initializer("bias_init", self.bias_init)
         if self.bias_init == "orthogonal":
-            raise InputError("bias_init='orthogonal': a bias is a vector; expected another initialiser")
+            raise InputError("bias_init='orthogonal': a bias is a vector; expected another rule")
 
     def init(self, rng: Rng, in_shape: Shape) -> tuple[Params, Shape]:
         """in_shape (in_features,) -> weight (in_features, units), bias (units,)."""

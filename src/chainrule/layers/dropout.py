@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from chainrule.errors import InputError
-from chainrule.layers.settings import number
 from chainrule.ops.dropout import dropout_backward, dropout_forward
 from chainrule.ops.random import Key, Rng
+from chainrule.settings import number
 from chainrule.typing import Array, Grads, Namespace, Params, Residuals, Shape, Tree
 
 

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.errors import InputError, choice
-from chainrule.layers.settings import number
 from chainrule.ops.random import Rng
+from chainrule.settings import number
 from chainrule.typing import Shape
 
 Initializer = Callable[[Rng, Shape], NDArray[np.float64]]
@@ -77,7 +77,9 @@ def check_initializer(argument: str, init: str | float) -> None:
     if isinstance(init, str):
         choice(argument, init, INITIALIZERS)
     elif not isfinite(number(init)):
-        raise InputError(f"{argument}={init!r:.80}: expected a finite constant or an initialiser's name")
+        raise InputError(
+            f"{argument}={init!r:.80}: expected a finite constant or an initialiser's name"
+        )
 
 
 def initial(init: str | float, rng: Rng, shape: Shape) -> NDArray[np.float64]:

@@ -1,7 +1,7 @@
 """What a layer is."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from chainrule.errors import InputError
 from chainrule.ops.random import Key, Rng
@@ -35,7 +35,29 @@ class Layer(Protocol):
     def backward(
         self, xp: Namespace, residuals: Residuals, dy: Array, *, needs_dx: bool = True
     ) -> tuple[Grads, Array | None]:
-        """Return the derivatives of the loss: for each parameter, and for x (None unless needed)."""
+        """Return the derivatives of the loss: for each parameter, and for x or None."""
+        ...
+
+
+class RandomLayer(Protocol):
+    """A layer whose training pass takes random numbers; in all else a `Layer`."""
+
+    random: ClassVar[bool]
+
+    def init(self, rng: Rng, in_shape: Shape) -> tuple[Params, Shape]:
+        """As `Layer.init`."""
+        ...
+
+    def forward(
+        self, xp: Namespace, params: Params, x: Array, *, key: Key
+    ) -> tuple[Array, Residuals]:
+        """As `Layer.forward`, by the numbers of `key`."""
+        ...
+
+    def backward(
+        self, xp: Namespace, residuals: Residuals, dy: Array, *, needs_dx: bool = True
+    ) -> tuple[Grads, Array | None]:
+        """As `Layer.backward`."""
         ...
 
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from chainrule.errors import InputError
-from chainrule.layers.settings import number
 from chainrule.ops.layer_norm import layer_norm_backward, layer_norm_forward
 from chainrule.ops.random import Rng
+from chainrule.settings import number
 from chainrule.typing import Array, Grads, Namespace, Params, Residuals, Shape
 
 

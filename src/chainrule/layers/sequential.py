@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import cast
 
 from chainrule.errors import InputError
 from chainrule.layers.dense import Dense
 from chainrule.layers.layer import (
     Layer,
+    RandomLayer,
     describe,
     infer,
     init_running,
@@ -22,12 +24,13 @@ from chainrule.typing import Array, Grads, Namespace, Params, Residuals, Shape, 
 class Sequential:
     """Layers applied one after the other; itself a layer, so it can be nested.
 
-    A layer's place is its number, and parameters are named by dotted paths: ``0.weight``, ``2.0.bias``.
+    A layer's place is its number, and parameters are named by dotted paths:
+    ``0.weight``, ``2.0.bias``.
     """
 
     layers: tuple[Layer, ...]
 
-    def __init__(self, *layers: Layer) -> None:
+    def __init__(self, *layers: Layer | RandomLayer) -> None:
         for number, layer in enumerate(layers):
             if isinstance(layer, type) or not hasattr(layer, "forward"):
                 name = layer.__name__ if isinstance(layer, type) else repr(layer)
@@ -35,7 +38,7 @@ class Sequential:
                     f"layer {number} is {name}, expected a layer"
                     + (f" such as {name}(...)" if isinstance(layer, type) else "")
                 )
-        object.__setattr__(self, "layers", layers)
+        object.__setattr__(self, "layers", cast("tuple[Layer, ...]", layers))
 
     def __repr__(self) -> str:
         return f"Sequential({', '.join(describe(layer) for layer in self.layers)})"
@@ -62,7 +65,8 @@ class Sequential:
             try:
                 params, out_shape = layer.init(rng.at(name), in_shape)
             except InputError as error:
-                raise InputError(f"layer {name}, {describe(self.layers[number])}: {error}") from None
+                given = describe(self.layers[number])
+                raise InputError(f"layer {name}, {given}: {error}") from None
             yield name, layer, in_shape, params, out_shape
             in_shape = out_shape
 
@@ -86,15 +90,13 @@ class Sequential:
 
     def init_running(self, params: Params) -> Tree:
         """Return the running state of all layers that have one."""
-        running = {
-            name: init_running(layer, params.get(name, {})) for name, layer in self._named()
-        }
+        running = {name: init_running(layer, params.get(name, {})) for name, layer in self._named()}
         return {name: state for name, state in running.items() if state}
 
     def forward(
         self, xp: Namespace, params: Params, x: Array, *, key: Key | None = None
     ) -> tuple[Array, Residuals]:
-        """x (batch, *in_shape) -> y (batch, *out_shape); `key` is needed where a layer is random."""
+        """x (batch, *in_shape) -> y (batch, *out_shape); random layers need `key`."""
         kept: list[Residuals] = []
         for name, layer in self._named():
             own_key = None if key is None else key.at(name)
@@ -105,7 +107,7 @@ class Sequential:
     def backward(
         self, xp: Namespace, residuals: Residuals, dy: Array, *, needs_dx: bool = True
     ) -> tuple[Grads, Array | None]:
-        """dy -> the derivatives by number, and dx; layers before the first parameter are skipped."""
+        """dy -> the derivatives by number, and dx; without it the first layers may be skipped."""
         kept, first = residuals
         last_needed = 0 if needs_dx else first
         grads: Grads = {}

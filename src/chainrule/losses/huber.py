@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 
 from chainrule.errors import InputError
 from chainrule.losses.loss import Task
-from chainrule.losses.settings import number
 from chainrule.ops.losses.huber import huber_backward, huber_forward
+from chainrule.settings import number
 from chainrule.typing import Array, Namespace, Residuals
 
 

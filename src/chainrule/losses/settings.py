@@ -1,21 +1,11 @@
 """Checks of the settings that losses share."""
 
 from collections.abc import Iterable, Mapping
-from math import inf, isfinite, nan
-from numbers import Real
+from math import isfinite
 from typing import cast
 
 from chainrule.errors import InputError
-
-
-def number(value: object) -> float:
-    """Return a number as a float; NaN, which is in no range, for anything else."""
-    if isinstance(value, bool) or not isinstance(value, Real):
-        return nan
-    try:
-        return float(value)
-    except OverflowError:
-        return inf
+from chainrule.settings import number
 
 
 def check_class_weight(class_weight: object) -> tuple[float, ...]:

@@ -15,11 +15,11 @@ from chainrule.typing import Array, Namespace, Residuals
 
 @dataclass(frozen=True)
 class SigmoidCrossEntropy:
-    """-t log p - (1 - t) log(1 - p) with p = sigmoid(logit), in nats, the mean over outputs and rows.
+    """-t log p - (1 - t) log(1 - p), p = sigmoid(logit), in nats, the mean over outputs and rows.
 
-    The targets t are 0, 1 or between, of the output's shape. `label_smoothing` moves them towards 1/2.
-    `class_weight`, for 0 and for 1, weighs the rows of a network with one output; the mean is divided by
-    the sum of the weights.
+    The targets t are 0, 1 or between, of the output's shape. `label_smoothing` moves them towards
+    1/2. `class_weight`, for 0 and for 1, weighs the rows of a network with one output; the mean is
+    divided by the sum of the weights.
     """
 
     label_smoothing: float = 0.0

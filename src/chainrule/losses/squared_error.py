@@ -10,7 +10,7 @@ from chainrule.typing import Array, Namespace, Residuals
 
 @dataclass(frozen=True)
 class SquaredError:
-    """(output - target)**2, the mean over outputs and rows; no factor 1/2, as in PyTorch's MSELoss."""
+    """(output - target)**2, the mean over outputs and rows; no factor 1/2 (PyTorch's MSELoss)."""
 
     name: ClassVar[str] = "squared_error"
     task: ClassVar[Task] = "regression"

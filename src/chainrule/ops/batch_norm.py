@@ -8,8 +8,8 @@ def batch_norm_forward(
 ) -> tuple[Array, Residuals]:
     """Normalise each feature over the batch, then scale and shift.
 
-    x (batch, ..., features), scale and shift (features,) -> y of x's shape. The residuals end with the
-    batch's mean and variance, each (features,).
+    x (batch, ..., features), scale and shift (features,) -> y of x's shape. The residuals end with
+    the batch's mean and variance, each (features,).
     Source: Ioffe & Szegedy 2015, algorithm 1; the variance is biased (divided by the batch size).
     """
     rows, share = _rows(x)

@@ -18,7 +18,7 @@ def linear_forward(
 def linear_backward(
     xp: Namespace, residuals: Residuals, dy: Array, *, needs_dx: bool = True
 ) -> tuple[Array | None, Array, Array]:
-    """dy (batch, out_features) -> dx (batch, in_features) or None, dweight, dbias (out_features,)."""
+    """dy (batch, out_features) -> dx (batch, in_features) or None, dweight, dbias."""
     x, weight = residuals
     dx = xp.matmul(dy, weight.T) if needs_dx else None
     return dx, xp.matmul(x.T, dy), xp.sum(dy, axis=0)

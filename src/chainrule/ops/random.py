@@ -1,9 +1,10 @@
 """Counter-based random numbers: the same words from the same seed on every library.
 
-Threefry-2x32 (Salmon, Moraes, Dror & Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3") needs only
-addition, exclusive or and rotation of 32-bit words, so it is written once in wrapping int32 arithmetic,
-which all libraries share: JAX has no 64-bit integers by default and PyTorch's uint32 is incomplete.
-A word is addressed, not drawn: by seed, step, place (a text such as ``dropout/2``) and element number.
+Threefry-2x32 (Salmon, Moraes, Dror & Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3")
+needs only addition, exclusive or and rotation of 32-bit words, so it is written once in wrapping
+int32 arithmetic, which all libraries share: JAX has no 64-bit integers by default and PyTorch's
+uint32 is incomplete. A word is addressed, not drawn: by seed, step, place (a text such as
+``dropout/2``) and element number.
 """
 
 from dataclasses import dataclass
@@ -29,8 +30,8 @@ def threefry2x32(
 ) -> tuple[Array, Array]:
     """Encrypt counters.
 
-    key (2,) int32; first, second (n,) or (1,) int32 -> two arrays (n,) int32, each word uniform over all
-    32-bit patterns. All arithmetic wraps modulo 2**32.
+    key (2,) int32; first, second (n,) or (1,) int32 -> two arrays (n,) int32, each word uniform
+    over all 32-bit patterns. All arithmetic wraps modulo 2**32.
     """
     key0, key1 = key[0:1], key[1:2]
     schedule = (key0, key1, (key0 ^ key1) ^ _PARITY)
@@ -62,7 +63,7 @@ class Key(NamedTuple):
 
 
 def bits(xp: Namespace, key: Key, count: int) -> Array:
-    """Return `count` random words, (count,) int32, addressed by the key and the element's number."""
+    """Return `count` random words, (count,) int32, addressed by key and element number."""
     half = (count + 1) // 2
     counters = xp.arange(half, dtype=xp.int32, device=getattr(key.words, "device", None))
     words = threefry2x32(xp, key.words, counters, counters * 0 + _place_word(key.place))
@@ -83,7 +84,7 @@ def check_seed(seed: object) -> int:
 
 @dataclass(frozen=True)
 class Rng:
-    """Random numbers on the host, for initial weights and orders: NumPy arrays, from seed and place.
+    """Random numbers on the host, for initial weights and orders, from seed and place.
 
     >>> rng = Rng(seed=0).at("weights")
     >>> bool((rng.uniform((3,)) == rng.uniform((3,))).all())
@@ -117,7 +118,8 @@ class Rng:
         radius, angle = self.uniform((2, half))
         radius = np.sqrt(-2.0 * np.log1p(-radius))
         angle = 2.0 * np.pi * angle
-        return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])[:count].reshape(shape)
+        pairs = np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])
+        return pairs[:count].reshape(shape)
 
 
 def _place_word(place: str) -> int:

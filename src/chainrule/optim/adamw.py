@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
-from chainrule import tree
-from chainrule.optim import settings
+from chainrule import settings, tree
 from chainrule.optim.adam import adam_update, folded_corrections
 from chainrule.optim.optimizer import each_leaf, next_step, step_zero
 from chainrule.optim.schedules import Schedule

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, cast
 
+from chainrule import settings
 from chainrule.errors import InputError
-from chainrule.optim import settings
 from chainrule.optim.line_search import Trial, strong_wolfe
 from chainrule.optim.schedules import OnPlateau, Schedule, rate_at
 from chainrule.typing import Array, Grads, Namespace, Params, State, Tree

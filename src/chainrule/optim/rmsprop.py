@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
-from chainrule import tree
-from chainrule.optim import settings
+from chainrule import settings, tree
 from chainrule.optim.optimizer import each_leaf
 from chainrule.optim.schedules import Schedule
 from chainrule.typing import Array, Grads, Namespace, Params, State

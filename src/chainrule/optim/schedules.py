@@ -7,8 +7,8 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, TypedDict
 
+from chainrule import settings
 from chainrule.errors import InputError
-from chainrule.optim import settings
 
 
 class Schedule(Protocol):

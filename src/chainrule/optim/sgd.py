@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
-from chainrule import tree
+from chainrule import settings, tree
 from chainrule.errors import InputError
-from chainrule.optim import settings
 from chainrule.optim.optimizer import each_leaf
 from chainrule.optim.schedules import Schedule
 from chainrule.typing import Array, Grads, Namespace, Params, State

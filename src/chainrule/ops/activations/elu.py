@@ -12,9 +12,7 @@ def elu_forward(xp: Namespace, x: Array, *, alpha: float = 1.0) -> tuple[Array, 
     return y, (y,)
 
 
-def elu_backward(
-    xp: Namespace, residuals: Residuals, dy: Array, *, alpha: float = 1.0
-) -> Array:
+def elu_backward(xp: Namespace, residuals: Residuals, dy: Array, *, alpha: float = 1.0) -> Array:
     """dx = dy where y > 0, else dy (y + alpha)."""
     (y,) = residuals
     return xp.where(y > 0, dy, dy * (y + alpha))

@@ -34,8 +34,8 @@ _POWERS = (
 def erf(xp: Namespace, x: Array) -> Array:
     """erf(x), any shape; largest absolute error 5e-16 in float64, 4e-7 in float32.
 
-    erfc(|x|) = exp(-x**2) p(t) / (1 + 2 |x|) with t = (|x| - 3) / (|x| + 3), the variable of Shepherd &
-    Laframboise 1981; |x| is bounded at 10, where erfc is 2e-45.
+    erfc(|x|) = exp(-x**2) p(t) / (1 + 2 |x|) with t = (|x| - 3) / (|x| + 3), the variable of
+    Shepherd & Laframboise 1981; |x| is bounded at 10, where erfc is 2e-45.
     """
     distance = xp.minimum(xp.abs(x), 10.0)
     t = (distance - 3.0) / (distance + 3.0)

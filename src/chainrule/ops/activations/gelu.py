@@ -24,9 +24,10 @@ def gelu_backward(xp: Namespace, residuals: Residuals, dy: Array) -> Array:
 
 
 def gelu_tanh_forward(xp: Namespace, x: Array) -> tuple[Array, Residuals]:
-    """y = x (1 + tanh(sqrt(2/pi) (x + 0.044715 x**3))) / 2; any shape (Hendrycks & Gimpel 2016, section 2).
+    """y = x (1 + tanh(sqrt(2/pi) (x + 0.044715 x**3))) / 2; any shape.
 
-    Within 5e-4 of the exact form. |x| is bounded at 10 inside tanh, where it is 1 to the last digit.
+    Within 5e-4 of the exact form (Hendrycks & Gimpel 2016, section 2). |x| is bounded at 10 inside
+    tanh, where it is 1 to the last digit.
     """
     bounded = xp.maximum(xp.minimum(x, 10.0), -10.0)
     tanh = xp.tanh(_TANH_SCALE * (bounded + _TANH_CUBIC * (bounded * bounded * bounded)))

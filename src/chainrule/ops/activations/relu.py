@@ -15,9 +15,7 @@ def relu_backward(xp: Namespace, residuals: Residuals, dy: Array) -> Array:
     return xp.where(y > 0, dy, 0.0)
 
 
-def leaky_relu_forward(
-    xp: Namespace, x: Array, *, slope: float = 0.01
-) -> tuple[Array, Residuals]:
+def leaky_relu_forward(xp: Namespace, x: Array, *, slope: float = 0.01) -> tuple[Array, Residuals]:
     """y = x where x > 0, else slope x, for slope >= 0; any shape (Maas, Hannun & Ng 2013)."""
     y = xp.where(x > 0, x, x * slope)
     return y, (y,)

@@ -10,7 +10,8 @@ def huber_forward(
     """l_i = mean over a row of e**2 / 2 where |e| <= delta, else delta (|e| - delta / 2).
 
     output, targets (n,) or (n, outputs), e their difference; weight a number or (n,)
-    -> the weighted sum of l_i, 0-d. Source: Huber 1964; written as c (|e| - c / 2), c = min(|e|, delta).
+    -> the weighted sum of l_i, 0-d.
+    Source: Huber 1964; written as c (|e| - c / 2) with c = min(|e|, delta).
     """
     error = output - targets
     distance = xp.abs(error)

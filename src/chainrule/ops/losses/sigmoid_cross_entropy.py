@@ -9,7 +9,9 @@ from chainrule.typing import Array, Namespace, Residuals
 def sigmoid_cross_entropy_forward(
     xp: Namespace, logits: Array, targets: Array, weight: Array | float
 ) -> tuple[Array, Residuals]:
-    """l_i = mean over a row of softplus(z) - t z, in nats: -t log p - (1 - t) log(1 - p), p = sigmoid(z).
+    """l_i = mean over a row of softplus(z) - t z, in nats.
+
+    That is -t log p - (1 - t) log(1 - p) with p = sigmoid(z).
 
     logits z and targets t (n,) or (n, outputs), t in [0, 1]; weight a number or (n,)
     -> the weighted sum of l_i, 0-d.

@@ -1,4 +1,4 @@
-"""The ranges of the settings; each check raises `InputError` naming setting, value and range."""
+"""The ranges of settings; each check raises `InputError` naming setting, value and range."""
 
 import math
 from numbers import Integral, Real
@@ -16,32 +16,32 @@ def learning_rate(name: str, value: object) -> None:
 
 def positive(name: str, value: object) -> None:
     """A positive finite number."""
-    _require(0 < _number(value) < math.inf, name, value, "a positive finite number")
+    _require(0 < number(value) < math.inf, name, value, "a positive finite number")
 
 
 def not_negative(name: str, value: object) -> None:
     """A finite number of at least 0."""
-    _require(0 <= _number(value) < math.inf, name, value, "a finite number of at least 0")
+    _require(0 <= number(value) < math.inf, name, value, "a finite number of at least 0")
 
 
 def fraction(name: str, value: object) -> None:
     """A number in [0, 1)."""
-    _require(0 <= _number(value) < 1, name, value, "a number in [0, 1)")
+    _require(0 <= number(value) < 1, name, value, "a number in [0, 1)")
 
 
 def inside_unit(name: str, value: object) -> None:
     """A number in (0, 1)."""
-    _require(0 < _number(value) < 1, name, value, "a number in (0, 1)")
+    _require(0 < number(value) < 1, name, value, "a number in (0, 1)")
 
 
 def up_to_one(name: str, value: object) -> None:
     """A number in (0, 1]."""
-    _require(0 < _number(value) <= 1, name, value, "a number in (0, 1]")
+    _require(0 < number(value) <= 1, name, value, "a number in (0, 1]")
 
 
 def whole(name: str, value: object, least: int) -> None:
     """A whole number of at least `least`."""
-    holds = isinstance(value, Integral) and _number(value) >= least
+    holds = isinstance(value, Integral) and number(value) >= least
     _require(holds, name, value, f"a whole number of at least {least}")
 
 
@@ -56,7 +56,7 @@ def one_of(name: str, value: object, options: tuple[str | None, ...]) -> None:
     _require(isinstance(value, str | None) and value in options, name, value, expected)
 
 
-def _number(value: object) -> float:
+def number(value: object) -> float:
     """Return a number as a float; NaN, which is in no range, for anything else."""
     if isinstance(value, bool) or not isinstance(value, Real):
         return math.nan
