@@ -30,8 +30,8 @@ class ReadOnlyNumpy(NumpyBackend):
         array.flags.writeable = False
         return array
 
-    def scalar(self, value: float) -> Any:
-        return self.asarray(value, "float")
+    def stage(self, host: Any, dtype: str) -> Any:
+        return self.asarray(host, dtype)
 
 
 def required() -> frozenset[str]:

@@ -149,10 +149,10 @@ def test_another_devices_array_is_copied_here():
 
 
 @pytest.mark.usefixtures("cupy")
-def test_scalar_scope_and_synchronize():
+def test_stage_scope_and_synchronize():
     backend = get("cupy:1", "float64")
-    number = backend.scalar(0.1)
-    assert (number.shape, number.dtype, number.device.id) == ((), np.float64, 1)
+    rates = backend.stage(np.asarray([0.1]), "float")
+    assert (rates.shape, rates.dtype, rates.device.id) == ((1,), np.float64, 1)
     with backend.scope():
         assert StandIn.stack == [0, 1]
     backend.synchronize()

@@ -28,16 +28,28 @@ def test_gather_is_numpy_indexing(backend32, data):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
-def test_scalar_is_0d_and_keeps_the_dtype(library, dtype):
+def test_a_staged_number_keeps_the_dtype(library, dtype):
     if library == "strict" and dtype == "float16":
         pytest.skip("the standard has no float16")
     backend = make_backend(library, dtype)
     with backend.scope():
-        number = backend.scalar(0.1)
+        number = backend.stage(np.asarray([0.3, 0.1]), "float")[1]
         assert number.shape == ()
-        np.testing.assert_array_equal(backend.to_numpy(number), np.asarray(0.1, dtype), strict=True)
+        np.testing.assert_array_equal(np.asarray(number), np.asarray(0.1, dtype), strict=True)
         product = backend.to_numpy(backend.asarray(np.ones(3), "float") * number)
     assert product.dtype == dtype
+
+
+def test_staged_indices_and_keys_are_used_slice_by_slice(backend32):
+    x = backend32.asarray(np.arange(10.0), "float")
+    order = backend32.stage(np.asarray([7, 1, 4]), "index")
+    rows = backend32.compile(backend32.gather)(x, order[1:3])
+    np.testing.assert_array_equal(backend32.to_numpy(rows), [1.0, 4.0])
+    key = backend32.stage(np.asarray([[1, 2], [3, 4]]), "int32")[1, ...]
+    doubled = backend32.compile(lambda key: key + key)(key)
+    np.testing.assert_array_equal(
+        backend32.to_numpy(doubled), np.asarray([6, 8], np.int32), strict=True
+    )
 
 
 def descend(xp, weight, momentum, x, learning_rate):
@@ -53,9 +65,11 @@ def test_compiled_steps_equal_numpys(backend64):
     own_x = backend64.asarray(x, "float")
     own_weight = backend64.asarray(weight.copy(), "float")
     own_momentum = backend64.asarray(momentum.copy(), "float")
-    for learning_rate in (0.1, 0.05, 0.01):
+    learning_rates = (0.1, 0.05, 0.01)
+    own_rates = backend64.stage(np.asarray(learning_rates), "float")
+    for number, learning_rate in enumerate(learning_rates):
         own_weight, own_momentum, own_loss = step(
-            own_weight, own_momentum, own_x, backend64.scalar(learning_rate)
+            own_weight, own_momentum, own_x, own_rates[number]
         )
         weight, momentum, loss = descend(np, weight, momentum, x, learning_rate)
     backend64.synchronize()
@@ -83,14 +97,14 @@ def test_jax_donates():
         assert own.is_deleted()
 
 
-def test_jax_compiles_once_for_changing_scalars():
+def test_jax_compiles_once_for_changing_numbers():
     backend = make_backend("jax")
     traces = []
     scale = backend.compile(lambda x, factor: traces.append(x) or x * factor)
     with backend.scope():
         own = backend.asarray(np.ones(4), "float")
-        for value in (0.1, 0.2, 0.3):
-            result = scale(own, backend.scalar(value))
+        for value in backend.stage(np.asarray([0.1, 0.2, 0.3]), "float"):
+            result = scale(own, value)
             assert result.dtype == "float32"
     assert len(traces) == 1
 
@@ -177,7 +191,7 @@ def test_torch_scope_creates_on_its_own_device():
     try:
         with backend.scope():
             assert backend.xp.zeros(2).device.type == "cpu"
-            assert backend.scalar(1.0).device.type == "cpu"
+            assert backend.stage(np.ones(1), "float").device.type == "cpu"
         assert torch.get_default_device().type == "meta"
     finally:
         torch.set_default_device(None)
@@ -199,7 +213,9 @@ def test_cuda_end_to_end(spec):
     with backend.scope():
         own = backend.asarray(x, "float")
         rows = backend.gather(own, backend.asarray([2, 0], "index"))
-        result = backend.to_numpy(rows * backend.scalar(2.0) + backend.xp.ones((2, 3)))
+        result = backend.to_numpy(
+            rows * backend.stage(np.asarray([2.0]), "float")[0] + backend.xp.ones((2, 3))
+        )
         backend.synchronize()
     assert backend.device == "cuda:0"
     np.testing.assert_array_equal(result, (2 * x[[2, 0]] + 1).astype(np.float32))

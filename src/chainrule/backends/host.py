@@ -1,5 +1,6 @@
 """What crosses between the host and a backend: which library an array is of, and what is let in."""
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -26,13 +27,19 @@ _WAYS_OUT = {
 _TARGETS = ("float", "index", "int32")
 
 
+def is_masked(x: object) -> bool:
+    """Return whether `x` is a masked array; `numpy.ma` is not imported to find out."""
+    masked = sys.modules.get("numpy.ma")
+    return masked is not None and isinstance(x, masked.MaskedArray)
+
+
 def library_of(x: object) -> str | None:
     """Return the library an array belongs to, or None if it is no array known here.
 
     One of numpy, numpy.ma, cupy, torch, jax, array_api_strict, pandas, scipy.sparse and
     cupyx.scipy.sparse. The class's module decides, so nothing is imported.
     """
-    if isinstance(x, np.ma.MaskedArray):
+    if is_masked(x):
         return "numpy.ma"
     if isinstance(x, (np.ndarray, np.generic)):
         return "numpy"

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.backends.base import DTYPES
-from chainrule.backends.host import from_host, refuse_foreign
+from chainrule.backends.host import from_host, is_masked, refuse_foreign
 from chainrule.typing import Array, Namespace
 
 VERSION = np.__version__
@@ -51,7 +51,7 @@ class NumpyBackend:
         return np.array(x, order="C", copy=True)
 
     def owns(self, x: object) -> bool:
-        return isinstance(x, (np.ndarray, np.generic)) and not isinstance(x, np.ma.MaskedArray)
+        return not is_masked(x) and isinstance(x, np.ndarray | np.generic)
 
     def gather(self, x: Array, indices: Array) -> Array:
         return np.take(x, indices, axis=0, mode="clip")

@@ -11,6 +11,7 @@ import numpy as np
 
 from chainrule.data.table import HostArray
 from chainrule.errors import InputError, choice
+from chainrule.ops.random import Rng, check_seed
 
 LINEAR_WEIGHTS = (2.0, -3.0, 0.5)
 LINEAR_BIAS = 1.0
@@ -75,13 +76,13 @@ def linear(n: int = 200, noise: float = 0.1, seed: int = 0) -> Dataset:
     """Return y = X w + b + noise: X (n, 3) standard normal, y (n,) float64.
 
     w = (2, -3, 0.5) and b = 1 (`LINEAR_WEIGHTS`, `LINEAR_BIAS`); the noise is normal with standard
-    deviation `noise`. NumPy's default generator from `seed`: one seed, one data set.
+    deviation `noise`. One seed, one data set.
     """
     if n < 1 or not 0 <= noise < np.inf:
         raise InputError(f"n={n}, noise={noise}: expected n of 1 or more and finite noise >= 0")
-    random = np.random.default_rng(seed)
-    x = random.standard_normal((n, len(LINEAR_WEIGHTS)))
-    y = x @ np.array(LINEAR_WEIGHTS) + LINEAR_BIAS + noise * random.standard_normal(n)
+    rng = Rng(check_seed(seed), "linear")
+    x = rng.at("x").normal((n, len(LINEAR_WEIGHTS)))
+    y = x @ np.array(LINEAR_WEIGHTS) + LINEAR_BIAS + noise * rng.at("noise").normal((n,))
     return Dataset(
         "linear",
         x,
