@@ -1,4 +1,4 @@
-"""Callbacks: what looks at a run after each epoch and may stop it.
+"""Callbacks: what looks at a run after each epoch, or sooner, and may stop it.
 
 A callback is an object with any of the hooks of `Callback`, or a plain function of the epoch's
 record that returns True to stop. `Callbacks` calls them for the trainer.
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from chainrule.errors import InputError, choice, nearest
 from chainrule.train.history import History, Record
@@ -40,6 +41,15 @@ class Callback:
 
     def on_epoch_end(self, trainer: Any, record: Record) -> bool | None:
         """Look at the epoch's record; return True to stop (a text in `self.reason` says why)."""
+
+    def steps_until(self, step: int) -> int | None:
+        """Return how many updates after `step` to call `on_steps_end`; None leaves it open."""
+
+    def on_steps_end(self, trainer: Any, losses: NDArray[np.float64]) -> bool | None:
+        """Look at the losses of the updates since the last call, (updates,); return True to stop.
+
+        It is called at least every 256 updates, at each epoch's end and where `steps_until` asks.
+        """
 
     def on_fit_end(self, trainer: Any, history: History) -> None:
         """Act on the end of a fit, whether by itself or by a callback; not when interrupted."""
@@ -85,14 +95,29 @@ class Callbacks:
         for callback, (state, arrays) in zip(self._callbacks, saved, strict=False):
             _hook(callback, "restore")(state, arrays)
 
+    def until_due(self, step: int) -> int | None:
+        """Return how many updates after `step` a callback wants to look; None if none does."""
+        waits = [_hook(callback, "steps_until")(step) for callback in self._callbacks]
+        return min((wait for wait in waits if wait is not None), default=None)
+
+    def steps_end(self, trainer: Any, losses: NDArray[np.float64]) -> str | None:
+        """Show every callback the losses of some updates; return why the first stops, or None."""
+        return self._reason(
+            _hook(callback, "on_steps_end")(trainer, losses) for callback in self._callbacks
+        )
+
     def epoch_end(self, trainer: Any, record: Record) -> str | None:
         """Show every callback the record; return the reason of the first that stops, or None."""
+        return self._reason(
+            _hook(callback, "on_epoch_end")(trainer, record)
+            if _has_hook(callback)
+            else callback(record)
+            for callback in self._callbacks
+        )
+
+    def _reason(self, answers: Iterable[Any]) -> str | None:
         reasons: list[str] = []
-        for place, callback in enumerate(self._callbacks):
-            if _has_hook(callback):
-                stop = _hook(callback, "on_epoch_end")(trainer, record)
-            else:
-                stop = callback(record)
+        for place, (callback, stop) in enumerate(zip(self._callbacks, answers, strict=True)):
             if stop is not None and not isinstance(stop, bool | np.bool_):
                 raise InputError(
                     f"callbacks[{place}] returned {stop!r}; expected True to stop, False or None"
@@ -282,7 +307,7 @@ class TimeBudget(Callback):
         self._before = float(state["spent"])
 
 
-_HOOKS = ("on_fit_begin", "on_epoch_end", "on_fit_end")
+_HOOKS = ("on_fit_begin", "on_steps_end", "on_epoch_end", "on_fit_end")
 
 
 def _has_hook(callback: Any) -> bool:

@@ -1,28 +1,38 @@
 """Checkpoints: everything a run needs to go on exactly where it was, one safetensors file each."""
 
 import json
-from collections.abc import Mapping
+import re
+import zlib
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chainrule import tree
+from chainrule.backends.base import Backend
 from chainrule.errors import DataError, InputError
 from chainrule.train.callbacks import Callbacks
 from chainrule.train.files import read_arrays, write_arrays
+from chainrule.train.settings import positive_integer
+from chainrule.train.state import host_state, progress_json, put_progress, put_state
 from chainrule.typing import Tree
 
 if TYPE_CHECKING:
     from chainrule.train.trainer import Trainer
 
 FORMAT = 1
+"""The version of a checkpoint; another one is refused."""
+
+BATCHES = frozenset(("rows", "batch_size", "accumulate", "shuffle", "drop_last", "balanced"))
+"""The settings without which a batch's number means other rows."""
 
 
 @dataclass
 class Checkpoints:
-    """Writes ``FOLDER/checkpoints/step-N.safetensors`` every `every` steps; keeps the newest `keep`.
+    """Writes ``FOLDER/checkpoints/step-N.safetensors`` every `every` steps.
 
-    `settings` says what the run was started with; a run resumes only with the same.
+    The newest `keep` are kept. `settings` says what the run was started with; a run resumes only
+    with the same.
     """
 
     folder: Path
@@ -32,9 +42,8 @@ class Checkpoints:
     last: Path | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        if self.every is not None and (isinstance(self.every, bool) or self.every < 1):
-            raise InputError(f"checkpoint_every={self.every!r}: expected a positive number of steps")
-        (self.folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+        if self.every is not None:
+            positive_integer("checkpoint_every", self.every)
 
     def due(self, step: int) -> bool:
         """Tell whether a checkpoint belongs at this step."""
@@ -44,17 +53,27 @@ class Checkpoints:
         """Return how many steps there are until the next checkpoint."""
         return 2**62 if self.every is None else self.every - step % self.every
 
+    def begin(self, step: int) -> None:
+        """Make the folder; raise `InputError` if it holds the checkpoints of a longer run."""
+        found = listed(self.folder)
+        if found and _step(found[-1]) > step:
+            raise InputError(
+                f"{self.folder} holds an earlier run's checkpoints, up to {found[-1].name}; "
+                "pass resume=True to go on with it, or choose another folder"
+            )
+        (self.folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+
     def write(self, trainer: "Trainer", callbacks: Callbacks) -> Path:
         """Write the run as it stands; the file is there whole or not at all."""
         saved = callbacks.saved()
-        arrays = {f"trainer.{k}": v for k, v in trainer.host_state().items()}
+        arrays = {f"trainer.{k}": v for k, v in host_state(trainer).items()}
         for place, (_, own) in enumerate(saved):
             for name, leaf in tree.flatten(own).items():
                 arrays[f"callback.{place}.{name}"] = trainer.backend.to_numpy(leaf)
         about = {
             "format": FORMAT,
             "settings": dict(self.settings),
-            "progress": trainer.progress_json(),
+            "progress": progress_json(trainer),
             "callbacks": [state for state, _ in saved],
         }
         path = self.folder / "checkpoints" / f"step-{trainer.position.step:09d}.safetensors"
@@ -64,41 +83,121 @@ class Checkpoints:
             old.unlink(missing_ok=True)
         return path
 
-    def resume(self, trainer: "Trainer") -> list[tuple[dict[str, Any], Tree]]:
+    def resume(
+        self, trainer: "Trainer", allowed: Collection[str]
+    ) -> list[tuple[dict[str, Any], Tree]]:
         """Put the newest checkpoint into the trainer; return what the callbacks had kept.
 
+        Where a setting that may differ (`allowed`) changes the batches, the epoch begins anew.
         Raises `InputError` if there is none or the run was started with other settings.
         """
         found = listed(self.folder)
         if not found:
             raise InputError(f"resume=True, but {self.folder / 'checkpoints'} holds no checkpoint")
         self.last = found[-1]
-        arrays, metadata = read_arrays(self.last)
         try:
-            about: dict[str, Any] = json.loads(metadata["chainrule"])
-            settings, progress, states = about["settings"], about["progress"], about["callbacks"]
-        except (KeyError, ValueError, TypeError):
-            raise DataError(f"{self.last}: not a chainrule checkpoint") from None
-        for name, value in self.settings.items():
-            if settings.get(name) != value:
-                raise InputError(
-                    f"{self.last}: the run was started with {name}={settings.get(name)!r}, now "
-                    f"{name}={value!r}; resume with the same, or start a new run folder"
-                )
+            arrays, about = _read(self.last)
+        except DataError as error:
+            way_out = "remove it to resume from" if len(found) > 1 else "there is none before it"
+            before = f" {found[-2].name}" if len(found) > 1 else ""
+            raise DataError(f"{error}; {way_out}{before}") from None
+        changed = self._changed(about["settings"], allowed)
         own = {k.removeprefix("trainer."): v for k, v in arrays.items() if k.startswith("trainer.")}
-        trainer.restore_run(own, progress, str(self.last))
+        put_state(trainer, own, tuple(trainer.state), str(self.last))
+        put_progress(trainer, about["progress"], str(self.last))
+        if changed & BATCHES:
+            trainer.position.restart_epoch()
         kept: list[tuple[dict[str, Any], Tree]] = []
-        for place, state in enumerate(states):
+        for place, state in enumerate(about["callbacks"]):
             prefix = f"callback.{place}."
             leaves = {
-                k.removeprefix(prefix): trainer.backend.asarray(v)
+                k.removeprefix(prefix): trainer.backend.asarray(v, "float")
                 for k, v in arrays.items()
                 if k.startswith(prefix)
             }
             kept.append((state, tree.unflatten(leaves)))
         return kept
 
+    def _changed(self, before: Mapping[str, Any], allowed: Collection[str]) -> set[str]:
+        for name in allowed:
+            if name not in self.settings:
+                raise InputError(
+                    f"allow_changed names {name!r}; expected any of {', '.join(self.settings)}"
+                )
+        changed = {name for name, value in self.settings.items() if before.get(name) != value}
+        for name in self.settings:
+            if name in changed and name not in allowed:
+                raise InputError(
+                    f"{self.last}: the run was started with {name}={before.get(name)!r}, now "
+                    f"{name}={self.settings[name]!r}; resume with the same, pass "
+                    f"allow_changed=[{name!r}], or start a new run folder"
+                )
+        return changed
+
+
+def run_settings(
+    trainer: "Trainer",
+    data: Tree,
+    held: Tree | None,
+    batch_size: int | None,
+    accumulate: int,
+    shuffle: bool,
+    drop_last: bool,
+    balanced: bool,
+) -> dict[str, Any]:
+    """Return what a run is started with: resuming with anything else would be another run."""
+    return {
+        "rows": int(data["x"].shape[0]),
+        "batch_size": batch_size,
+        "accumulate": accumulate,
+        "shuffle": shuffle,
+        "drop_last": drop_last,
+        "balanced": balanced,
+        "seed": trainer.seed,
+        "dtype": trainer.dtype,
+        "backend": f"{trainer.backend.name}:{trainer.backend.device}",
+        "model": _described(trainer.model),
+        "loss": _described(trainer.loss),
+        "optimizer": _described(trainer.optimizer),
+        "penalties": _described(trainer.penalties),
+        "data": _checksum(trainer.backend, data),
+        "validation": None if held is None else _checksum(trainer.backend, held),
+    }
+
+
+def _described(setting: object) -> str:
+    """Return the repr without memory addresses, which differ from process to process."""
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(setting))
+
+
+def _checksum(backend: Backend, data: Tree) -> int:
+    """Return the CRC-32 of all values in float32, the same on every backend and for every dtype."""
+    found = 0
+    for name in sorted(data):
+        host = backend.to_numpy(data[name]).astype("<f4")
+        found = zlib.crc32(repr(host.shape).encode(), found)
+        found = zlib.crc32(host.tobytes(), found)
+    return found
+
 
 def listed(folder: Path) -> list[Path]:
     """Return the checkpoints of a run folder, oldest first."""
-    return sorted((folder / "checkpoints").glob("step-*.safetensors"))
+    return sorted((folder / "checkpoints").glob("step-*.safetensors"), key=_step)
+
+
+def _step(path: Path) -> int:
+    digits = path.stem.removeprefix("step-")
+    return int(digits) if digits.isdecimal() else -1
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    arrays, metadata = read_arrays(path)
+    try:
+        about: dict[str, Any] = json.loads(metadata["chainrule"])
+        written = about["format"]
+        _ = dict(about["settings"]), dict(about["progress"]), list(about["callbacks"])
+    except (KeyError, ValueError, TypeError):
+        raise DataError(f"{path}: not a chainrule checkpoint") from None
+    if written != FORMAT:
+        raise DataError(f"{path}: checkpoint format {written!r}, this chainrule reads {FORMAT}")
+    return arrays, about

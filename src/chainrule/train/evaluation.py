@@ -6,10 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule import tree
 from chainrule.backends.base import Backend
 from chainrule.errors import InputError
-from chainrule.layers.layer import Layer, infer
 from chainrule.losses.loss import Loss
 from chainrule.ops.activations.sigmoid import sigmoid
 from chainrule.ops.activations.softmax import softmax
@@ -20,25 +18,10 @@ from chainrule.typing import Array, Namespace, Tree
 ROWS = 4096
 """Rows in memory at a time."""
 
-Infer = Callable[[Tree, Tree, Array], Array]
 
-
-def make_infer(model: Layer, xp: Namespace, *, half: bool) -> Infer:
-    """Return ``infer(params, running, x) -> output``, a pure function; `half` computes in float16."""
-
-    def run(params: Tree, running: Tree, x: Array) -> Array:
-        if not half:
-            return infer(model, xp, params, running, x)
-        low = tree.map(lambda a: xp.astype(a, xp.float16), params)
-        kept = tree.map(lambda a: xp.astype(a, xp.float16), running)
-        return xp.astype(infer(model, xp, low, kept, xp.astype(x, xp.float16)), xp.float32)
-
-    return run
-
-
-def outputs(run: Infer, xp: Namespace, params: Tree, running: Tree, x: Array) -> Array:
-    """Return the network's output for all rows, computed `ROWS` at a time."""
-    rows = x.shape[0]
+def outputs(run: Callable[..., Array], xp: Namespace, state: Tree, x: Array) -> Array:
+    """Return the network's output for all rows, computed `ROWS` at a time by ``Programs.infer``."""
+    rows, params, running = x.shape[0], state["params"], state["running"]
     if rows <= ROWS:
         return run(params, running, x)
     parts = [
@@ -51,7 +34,10 @@ def outputs(run: Infer, xp: Namespace, params: Tree, running: Tree, x: Array) ->
 def scores(
     backend: Backend, loss: Loss, output: Array, y: Array, weight: Array | None
 ) -> dict[str, float]:
-    """Return the loss and accuracy, or the loss, R² and mean absolute error; weighted by rows."""
+    """Return the loss and accuracy, or the loss, R² and mean absolute error; weighted by rows.
+
+    Where an output is not finite, everything but the loss is nan.
+    """
     xp = backend.xp
     batch: Tree = {"x": output, "y": y} | ({} if weight is None else {"weight": weight})
     shares, _ = row_shares(xp, loss, batch, output.dtype)
@@ -59,33 +45,26 @@ def scores(
     found = {"loss": float(value)}
     host, targets = backend.to_numpy(output), backend.to_numpy(y)
     weights = None if weight is None else backend.to_numpy(weight)
-    if not np.isfinite(host).all():
-        return found
+    finite = bool(np.isfinite(host).all())
     if loss.task == "regression":
         flat, flat_targets = (a.reshape(len(a), -1) for a in (host, targets))
-        found["r2"] = r2(flat_targets, flat, weights=weights)
-        found["mae"] = mean_absolute_error(flat_targets, flat, weights=weights)
+        found["r2"] = r2(flat_targets, flat, weights=weights) if finite else np.nan
+        found["mae"] = (
+            mean_absolute_error(flat_targets, flat, weights=weights) if finite else np.nan
+        )
         return found
     labels = targets if targets.ndim == 1 and loss.task == "classification" else hard(loss, targets)
-    found["accuracy"] = _accuracy(labels, predicted_labels(loss, host), weights)
+    found["accuracy"] = (
+        _accuracy(labels, predicted_labels(loss, host), weights) if finite else np.nan
+    )
     return found
-
-
-def _accuracy(
-    labels: NDArray[Any], predicted: NDArray[Any], weights: NDArray[Any] | None
-) -> float:
-    if labels.ndim == 1:
-        return accuracy(labels, predicted, weights=weights)
-    right = np.mean(labels == predicted, axis=tuple(range(1, labels.ndim)))
-    return float(np.average(right, weights=weights))
 
 
 def hard(loss: Loss, targets: NDArray[Any]) -> NDArray[np.int64]:
     """Return the labels that targets given as probabilities stand for."""
     if loss.task == "classification":
         return targets.argmax(axis=1).astype(np.int64)
-    flat = targets.reshape(-1) if targets.ndim == 2 and targets.shape[1] == 1 else targets
-    return (flat >= 0.5).astype(np.int64)
+    return (_vector(targets) >= 0.5).astype(np.int64)
 
 
 def predicted_labels(loss: Loss, output: NDArray[Any]) -> NDArray[np.int64]:
@@ -93,8 +72,7 @@ def predicted_labels(loss: Loss, output: NDArray[Any]) -> NDArray[np.int64]:
     if loss.task == "classification":
         return output.argmax(axis=1).astype(np.int64)
     if loss.task == "binary":
-        flat = output.reshape(-1) if output.ndim == 2 and output.shape[1] == 1 else output
-        return (flat > 0).astype(np.int64)
+        return (_vector(output) > 0).astype(np.int64)
     raise InputError(f"loss={loss.name!r} is for numbers: there are no labels; use predict")
 
 
@@ -108,3 +86,16 @@ def probabilities(xp: Namespace, loss: Loss, output: Array) -> Array:
             return xp.concat([1.0 - yes, yes], axis=1)
         return yes
     raise InputError(f"loss={loss.name!r} is for numbers: there are no probabilities; use predict")
+
+
+def _accuracy(labels: NDArray[Any], predicted: NDArray[Any], weights: NDArray[Any] | None) -> float:
+    """Return the share of right labels, over the outputs of a row, then over rows."""
+    if labels.ndim == 1:
+        return accuracy(labels, predicted, weights=weights)
+    right = np.mean(labels == predicted, axis=tuple(range(1, labels.ndim)))
+    return float(np.average(right, weights=weights))
+
+
+def _vector(array: NDArray[Any]) -> NDArray[Any]:
+    """Return a column (rows, 1) as (rows,), anything else as it is."""
+    return array.reshape(-1) if array.ndim == 2 and array.shape[1] == 1 else array

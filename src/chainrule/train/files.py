@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +15,15 @@ from chainrule.errors import DataError
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file through a temporary one beside it: a reader sees the old content or the new."""
     part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
     _sync_folder(path.parent)
 
 
@@ -41,7 +45,7 @@ def read_json(path: Path) -> dict[str, Any]:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
     if not isinstance(content, dict):
         raise DataError(f"{path}: expected a JSON object")
-    return content  # pyright: ignore[reportUnknownVariableType]
+    return cast("dict[str, Any]", content)
 
 
 def write_arrays(
@@ -55,12 +59,14 @@ def write_arrays(
 
 
 def read_arrays(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
-    """Return the arrays and the metadata of a safetensors file; raise `DataError` if it is broken."""
+    """Return a safetensors file's arrays and metadata; raise `DataError` if it is broken."""
     from safetensors import SafetensorError, safe_open
 
+    opener: Any = safe_open
     try:
-        with safe_open(path, framework="np") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+        with opener(path, framework="np") as file:
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return arrays, dict(file.metadata() or {})
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
     except SafetensorError as error:
@@ -70,6 +76,8 @@ def read_arrays(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
 
 
 def _sync_folder(folder: Path) -> None:
+    if os.name != "posix":
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

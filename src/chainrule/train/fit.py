@@ -2,20 +2,22 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from chainrule.backends.base import Backend
 from chainrule.data.sampler import Sampler
 from chainrule.errors import TrainingError
 from chainrule.ops.random import host_key
 from chainrule.optim.schedules import OnPlateau, rate_at
 from chainrule.train.callbacks import Callbacks
 from chainrule.train.checkpoint import Checkpoints
-from chainrule.train.loss_scale import SMALLEST
+from chainrule.train.loss_scale import SMALLEST, all_finite
 from chainrule.train.progress import Progress
-from chainrule.typing import Array, Tree
+from chainrule.typing import Array, Params, Tree
 
 if TYPE_CHECKING:
     from chainrule.train.trainer import Trainer
@@ -23,27 +25,22 @@ if TYPE_CHECKING:
 CHUNK = 256
 """Steps between two looks at the losses; nothing is read back from the device in between."""
 
+Floats = NDArray[np.float64]
 
-@dataclass
-class Position:
-    """How far a run is: whole epochs, batches of the next one, updates, and that epoch's sums."""
 
-    epoch: int = 0
-    batch: int = 0
-    step: int = 0
-    loss: float = 0.0
-    weight: float = 0.0
-    skipped: int = 0
-    seconds: float = 0.0
+def batch_indices(order: Array, number: int, size: int) -> Array:
+    """Return batch `number` of a staged order: `size` indices, or the tail."""
+    return order[number * size : min((number + 1) * size, order.shape[0])]
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the position as plain numbers."""
-        return asdict(self)
+
+def stage_keys(backend: Backend, seed: int, steps: range) -> Array:
+    """Return the keys of the steps, (len(steps), 2) int32, staged on the backend."""
+    return backend.stage(np.stack([host_key(seed, step) for step in steps]), "int32")
 
 
 @dataclass
 class Fit:
-    """What one fit works with. `data` holds the device's arrays ``x``, ``y`` and maybe ``weight``."""
+    """What one fit works with; `data` holds the device's arrays: x, y and maybe weight."""
 
     trainer: "Trainer"
     data: Tree
@@ -60,111 +57,154 @@ class Fit:
         """Train until `epochs` epochs are done in all, or a callback stops."""
         trainer = self.trainer
         self._started = time.perf_counter() - trainer.position.seconds
+        trainer.stopped = ""
         with self.progress:
-            while trainer.position.epoch < self.epochs:
-                before, since = trainer.position.step, time.perf_counter()
-                if trainer.full_batch:
-                    trainer.iterate(self.data)
-                    self._count(np.asarray([trainer.position.loss]), [1.0], 1)
-                else:
-                    self._epoch()
-                reason = self._close_epoch(time.perf_counter() - since, before)
-                if reason is None and trainer.full_batch and trainer.minimum_found:
-                    reason = f"{trainer.optimizer.name} can lower the loss no further"
-                if reason is not None:
-                    trainer.stopped = reason
-                    break
-        if self.checkpoints is not None:
-            self.checkpoints.write(trainer, self.callbacks)
+            while not trainer.stopped and trainer.position.epoch < self.epochs:
+                trainer.stopped = self._epoch() or ""
+        self._require_finite()
+        self._save()
 
-    def _epoch(self) -> None:
-        """Make the updates of an epoch that are left, a chunk at a time."""
-        trainer, sampler = self.trainer, self.sampler
-        order = trainer.backend.stage(sampler.order(trainer.position.epoch), "index")
+    def _epoch(self) -> str | None:
+        """Make the updates of an epoch that are left and record it; return why to stop."""
+        trainer, position = self.trainer, self.trainer.position
+        before, since = position.step, time.perf_counter()
+        early = self._updates()
+        if early is not None and 0 < position.batch < self.sampler.batches:
+            return early
+        reason = self._close_epoch(position.step - before, time.perf_counter() - since)
+        if early is None and reason is None and trainer.full_batch and trainer.minimum_found:
+            return f"{trainer.optimizer.name} can lower the loss no further"
+        return reason if early is None else early
+
+    def _updates(self) -> str | None:
+        """Make the updates of an epoch that are left, a chunk at a time; return why to stop."""
+        trainer, position, sampler = self.trainer, self.trainer.position, self.sampler
+        order = None
+        if not trainer.full_batch:
+            order = trainer.backend.stage(sampler.order(position.epoch), "index")
         for start, stop in self._chunks():
-            losses, weights, finite = self._chunk(order, start, stop)
-            host = trainer.backend.to_numpy(trainer.backend.xp.stack(losses)).astype(np.float64)
-            if finite:
-                taken = trainer.backend.to_numpy(trainer.backend.xp.stack(finite))
-                trainer.position.skipped += int((~taken).sum())
-                host, weights = host[taken], [w for w, t in zip(weights, taken, strict=True) if t]
-                if trainer.loss_scale <= SMALLEST:
-                    raise TrainingError(
-                        f"float16 overflowed in every step up to {trainer.position.step}, however "
-                        "small the loss scale; lower the learning rate or choose dtype='float32'"
-                    )
-            self._count(host, weights, stop - start)
-            trainer.position.batch = stop
-            self.progress.step(trainer.position.epoch * sampler.batches + stop)
-            if self.checkpoints is not None and self.checkpoints.due(trainer.position.step):
-                self.checkpoints.write(trainer, self.callbacks)
+            losses = self._iterate() if order is None else self._chunk(order, start, stop)
+            position.batch = stop
+            position.seconds = time.perf_counter() - self._started
+            reason = self.callbacks.steps_end(trainer, losses)
+            self.progress.step(position.epoch * sampler.batches + stop)
+            if self.checkpoints is not None and self.checkpoints.due(position.step):
+                self._require_finite()
+                self._save()
+            if reason is not None:
+                return reason
+        return None
 
     def _chunks(self) -> Iterator[tuple[int, int]]:
-        """Yield ranges of batches, cut where a checkpoint is due."""
+        """Yield ranges of batches, cut where a checkpoint is due or a callback wants to look."""
         start = self.trainer.position.batch
         while start < self.sampler.batches:
             stop = min(start + CHUNK, self.sampler.batches)
             if self.checkpoints is not None:
                 stop = min(stop, start + self.checkpoints.until_due(self.trainer.position.step))
+            wait = self.callbacks.until_due(self.trainer.position.step)
+            if wait is not None:
+                stop = min(stop, start + max(wait, 1))
             yield start, stop
             start = stop
 
-    def _chunk(
-        self, order: Array, start: int, stop: int
-    ) -> tuple[list[Array], list[Array | float], list[Array]]:
-        """Make the updates of batches `start` to `stop`; return their losses, weights, finiteness."""
+    def _chunk(self, order: Array, start: int, stop: int) -> Floats:
+        """Make the updates of batches `start` to `stop`; return the losses of those not skipped."""
         trainer, size = self.trainer, self.sampler.batch_size
-        stage, rows = trainer.backend.stage, order.shape[0]
-        step = trainer.compiled_step(self.micro_batch)
+        step = trainer.programs.step(self.micro_batch)
         first = trainer.position.step
         numbers = range(first, first + stop - start)
-        rates = stage(np.asarray([self._rate(number) for number in numbers]), "float")
-        keys = None
-        if trainer.random:
-            keys = stage(np.stack([host_key(trainer.seed, number) for number in numbers]), "int32")
-        losses: list[Array] = []
-        weights: list[Array | float] = []
-        finite: list[Array] = []
+        rates = trainer.backend.stage(np.asarray([self._rate(n) for n in numbers]), "float")
+        keys = stage_keys(trainer.backend, trainer.seed, numbers) if trainer.random else None
+        found: dict[str, list[Array]] = {}
+        counts: list[int] = []
         for place, number in enumerate(range(start, stop)):
-            indices = order[number * size : min((number + 1) * size, rows)]
+            indices = batch_indices(order, number, size)
             key = None if keys is None else keys[place, ...]
             trainer.state, metrics = step(trainer.state, self.data, indices, rates[place], key)
-            losses.append(metrics["loss"])
-            weights.append(metrics["weight"])
-            if "finite" in metrics:
-                finite.append(metrics["finite"])
-        return losses, weights, finite
+            counts.append(indices.shape[0])
+            for name, value in metrics.items():
+                found.setdefault(name, []).append(value)
+        xp, to_numpy = trainer.backend.xp, trainer.backend.to_numpy
+        host = {name: to_numpy(xp.stack(values)) for name, values in found.items()}
+        weights = host.get("weight", np.asarray(counts)).astype(np.float64)
+        return self._count(host["loss"].astype(np.float64), weights, host.get("finite"))
+
+    def _iterate(self) -> Floats:
+        """Make one iteration of a full-batch optimizer; return its loss."""
+        trainer, state = self.trainer, self.trainer.state
+        run = trainer.programs.gradients()
+        moved: Tree = state["running"]
+
+        def evaluate(params: Params) -> tuple[Array, Tree]:
+            nonlocal moved
+            loss, grads, moved = run(params, state["running"], self.data)
+            return loss, grads
+
+        params, memory, loss = trainer.optimizer.iterate(
+            trainer.backend.xp, evaluate, state["params"], state["optimizer"]
+        )
+        trainer.state = {"params": params, "running": moved, "optimizer": memory}
+        return self._count(np.asarray([float(loss)]), np.ones(1), None)
 
     def _rate(self, step: int) -> float:
         return rate_at(self.trainer.optimizer.lr, step, self.trainer.plateau)
 
-    def _count(self, losses: Any, weights: list[Any], steps: int) -> None:
-        """Add a chunk to the epoch's sums; raise `TrainingError` at the first loss that is not finite."""
+    def _count(self, losses: Floats, weights: Floats, finite: NDArray[np.bool_] | None) -> Floats:
+        """Add updates to the epoch's sums, in their order; return the losses of those not skipped.
+
+        Raises `TrainingError` at the first loss that is not finite.
+        """
         trainer, position = self.trainer, self.trainer.position
-        bad = np.flatnonzero(~np.isfinite(losses))
+        taken = np.ones(len(losses), dtype=bool) if finite is None else finite
+        bad = np.flatnonzero(taken & ~np.isfinite(losses))
         if len(bad):
             step = position.step + int(bad[0]) + 1
-            saved = self.checkpoints.last if self.checkpoints else None
             raise TrainingError(
                 f"the loss became {losses[bad[0]]:g} at step {step}, epoch {position.epoch + 1}, "
-                f"with learning rate {self._rate(step - 1):g}; lower it, clip the gradients "
-                "(clip_norm=1.0) or scale the inputs"
-                + (f"; the last good checkpoint is {saved}" if saved else "")
+                f"{self._way_out(step - 1)}"
             )
-        counted = np.asarray([float(weight) for weight in weights])
-        if trainer.full_batch:
-            position.loss, position.weight = float(losses[0]), 1.0
-        else:
-            position.loss += float(losses @ counted)
-            position.weight += float(counted.sum())
-        position.step += steps
+        for loss, weight in zip(losses[taken], weights[taken], strict=True):
+            position.loss += float(loss * weight)
+            position.weight += float(weight)
+        position.step += len(losses)
+        position.skipped += int(np.sum(~taken))
+        if finite is not None and trainer.loss_scale <= SMALLEST:
+            raise TrainingError(
+                f"float16 still overflows at step {position.step} with the smallest loss scale, "
+                f"{SMALLEST:g}; scale the inputs, lower the learning rate or choose "
+                f"dtype='float32'{self._last_good()}"
+            )
+        return losses[taken]
 
-    def _close_epoch(self, seconds: float, step_before: int) -> str | None:
+    def _require_finite(self) -> None:
+        """Raise `TrainingError` unless all parameters are finite."""
+        trainer, step = self.trainer, self.trainer.position.step
+        if not bool(all_finite(trainer.backend.xp, trainer.state["params"])):
+            raise TrainingError(
+                f"the parameters were no longer finite after step {step}, "
+                f"{self._way_out(max(step - 1, 0))}"
+            )
+
+    def _way_out(self, step: int) -> str:
+        return (
+            f"with learning rate {self._rate(step):g}; lower it, clip the gradients "
+            f"(clip_norm=1.0) or scale the inputs{self._last_good()}"
+        )
+
+    def _last_good(self) -> str:
+        saved = self.checkpoints.last if self.checkpoints else None
+        return f"; the last good checkpoint is {saved}" if saved else ""
+
+    def _save(self) -> None:
+        if self.checkpoints is not None:
+            self.checkpoints.write(self.trainer, self.callbacks)
+
+    def _close_epoch(self, steps: int, seconds: float) -> str | None:
         """Record the epoch, show it to the callbacks; return why to stop, or None."""
         trainer, position = self.trainer, self.trainer.position
-        loss = position.loss / position.weight if position.weight else float("nan")
-        steps = position.step - step_before
         rows = min(steps * self.sampler.batch_size, self.sampler.rows)
+        loss = position.loss / position.weight if position.weight else float("nan")
         position.seconds = time.perf_counter() - self._started
         record: dict[str, Any] = {
             "epoch": position.epoch + 1,
@@ -180,9 +220,8 @@ class Fit:
         if self.validation is not None:
             found = trainer.scores_of(self.validation)
             record |= {f"val_{name}": value for name, value in found.items()}
-        position.epoch, position.batch = position.epoch + 1, 0
-        position.loss = position.weight = 0.0
-        position.skipped = 0
+        position.epoch += 1
+        position.restart_epoch()
         trainer.history.append(record)
         self.progress.epoch(record)
         if isinstance(trainer.optimizer.lr, OnPlateau) and trainer.plateau is not None:

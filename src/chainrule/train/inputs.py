@@ -1,7 +1,8 @@
 """What may be trained on: each fault of X, y and the weights is one line, before the first step."""
 
+from collections.abc import Iterable
 from math import prod
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +17,10 @@ from chainrule.typing import Array, Shape
 def prepare_x(backend: Backend, x: Any, in_shape: Shape | None, *, name: str = "X") -> Array:
     """Return X (rows, ...) on the backend, in its float dtype.
 
-    Booleans, integers and floats of any width, order and stride are taken, lists and pandas frames of
-    numbers too. Raises `InputError` for NaN and infinity, another number of features than `in_shape`,
-    an empty or 0-d array, text, objects, complex, sparse and masked arrays, and other libraries' arrays.
+    Booleans, integers and floats of any width, order and stride are taken, lists and pandas frames
+    of numbers too. Raises `InputError` for NaN and infinity, another shape of row than `in_shape`,
+    a row without numbers, a single number, text, objects, complex, sparse and masked arrays, and
+    arrays of another library or device.
     """
     array = _numbers(backend, x, name)
     if array.ndim < 2:
@@ -30,37 +32,33 @@ def prepare_x(backend: Backend, x: Any, in_shape: Shape | None, *, name: str = "
         raise InputError(f"{name} has shape {tuple(array.shape)}: no features to learn from")
     if in_shape is not None and tuple(array.shape[1:]) != in_shape:
         raise InputError(
-            f"{name} has shape {tuple(array.shape)}, the network was built for "
-            f"({_commas('rows', in_shape)})"
+            f"{name} has shape {tuple(array.shape)}, the network was built for {_by_rows(in_shape)}"
         )
     return _finite_floats(backend, array, name)
 
 
 def prepare_y(backend: Backend, y: Any, loss: Loss, rows: int, out_shape: Shape) -> Array:
-    """Return the targets on the backend: labels as integers, everything else in its float dtype.
+    """Return the targets on the backend: labels as integers, all else in its float dtype.
 
     A column (rows, 1) and a vector (rows,) stand for each other; nothing else is reshaped. Raises
-    `InputError` for another number of rows, labels that are no classes of the network, and values out
-    of the loss's range.
+    `InputError` for another number of rows, labels that are no classes of the network, and values
+    out of the loss's range.
     """
-    if backend.name != "numpy" and backend.owns(y):
-        backend.asarray(y)
-    array = y if backend.owns(y) else _host(y, "y")
-    if array.ndim == 0 or array.shape[0] != rows:
+    array = _numbers(backend, y, "y")
+    if array.shape[0] != rows:
         raise InputError(
             f"y has shape {tuple(array.shape)}, X has {rows} rows; expected one target a row"
         )
     if loss.task == "classification":
-        return _labels(backend, array, out_shape)
-    array = _numbers(backend, array, "y")
+        return _classes(backend, array, loss, out_shape)
     expected = (rows, *out_shape)
     if tuple(array.shape) != expected:
         if prod(array.shape[1:]) != 1 or prod(out_shape) != 1:
             raise InputError(
                 f"y has shape {tuple(array.shape)}, the network's output has shape {expected}; "
-                f"they must agree: set the last layer to {_units(array)} outputs"
+                f"they must agree: set the last layer to {prod(array.shape[1:])} outputs"
             )
-        array = backend.xp.reshape(array, expected)
+        array = _reshaped(backend, array, expected)
     array = _finite_floats(backend, array, "y")
     if loss.task == "binary":
         host = backend.to_numpy(array)
@@ -74,7 +72,7 @@ def prepare_y(backend: Backend, y: Any, loss: Loss, rows: int, out_shape: Shape)
 
 
 def prepare_weight(backend: Backend, weight: Any, rows: int) -> Array:
-    """Return the sample weights (rows,); raise `InputError` unless finite, >= 0 and not all zero."""
+    """Return the sample weights (rows,); raise `InputError` unless finite, >= 0, not all zero."""
     array = _numbers(backend, weight, "sample_weight")
     if tuple(array.shape) != (rows,):
         raise InputError(
@@ -83,7 +81,29 @@ def prepare_weight(backend: Backend, weight: Any, rows: int) -> Array:
     array = _finite_floats(backend, array, "sample_weight")
     host = backend.to_numpy(array)
     if host.size and (host.min() < 0 or host.max() == 0):
-        raise InputError("sample_weight: expected numbers >= 0, not all of them 0")
+        raise InputError("sample_weight: expected numbers of at least 0, not all of them 0")
+    return array
+
+
+def _numbers(backend: Backend, x: Any, name: str) -> Array:
+    """Return the backend's own array if `x` is one, else a NumPy array of numbers."""
+    library = library_of(x)
+    if backend.owns(x) and library != "numpy":
+        array = backend.asarray(x)
+        if str(array.device) != str(x.device):
+            raise InputError(
+                f"{name} is on {x.device}, the trainer on {backend.device}; move it there first"
+            )
+    elif library in ("cupy", "torch", "jax", "array_api_strict"):
+        own = "strict" if library == "array_api_strict" else library
+        raise InputError(
+            f"{name} is an array of {library}, the trainer's backend is {backend.name!r}; "
+            f"pass NumPy arrays, or Trainer(..., backend={own!r})"
+        )
+    else:
+        array = _host(x, name)
+    if array.ndim == 0:
+        raise InputError(f"{name} is a single number; expected an array with one row a sample")
     return array
 
 
@@ -109,8 +129,8 @@ def _host(x: Any, name: str) -> NDArray[Any]:
     if array.dtype.kind in "biuf":
         return array
     if array.dtype.kind in "US":
-        hint = "encode labels as 0, 1, … with np.unique(y, return_inverse=True)[1]"
-        raise InputError(f"{name} holds text; expected numbers" + (f"; {hint}" if name == "y" else ""))
+        hint = "; encode labels as 0, 1, … with np.unique(y, return_inverse=True)[1]"
+        raise InputError(f"{name} holds text; expected numbers{hint if name == 'y' else ''}")
     what = {"c": "complex numbers", "O": "objects", "M": "dates", "m": "durations"}
     raise InputError(
         f"{name} holds {what.get(array.dtype.kind, str(array.dtype))}; "
@@ -118,84 +138,56 @@ def _host(x: Any, name: str) -> NDArray[Any]:
     )
 
 
-def _numbers(backend: Backend, x: Any, name: str) -> Array:
-    """Return X as the backend's own array if it is one, else as a NumPy array of numbers."""
-    library = library_of(x)
-    if backend.owns(x) and library != "numpy":
-        array = backend.asarray(x)
-        if getattr(x, "device", None) is not None and str(array.device) != str(x.device):
-            raise InputError(
-                f"{name} is on {x.device}, the trainer on {backend.device}; move it there first"
-            )
-    elif library in ("cupy", "torch", "jax", "array_api_strict"):
-        raise InputError(
-            f"{name} is an array of {library}, the trainer's backend is {backend.name!r}; "
-            f"pass NumPy arrays, or Trainer(..., backend={_own_backend(library)!r})"
-        )
-    else:
-        array = _host(x, name)
-    if array.ndim == 0:
-        raise InputError(f"{name} is a single number; expected an array with one row a sample")
-    return array
-
-
-def _own_backend(library: str) -> str:
-    return "strict" if library == "array_api_strict" else library
-
-
 def _finite_floats(backend: Backend, array: Array, name: str) -> Array:
     """Return the array in the backend's float dtype; raise `InputError` unless all are finite."""
-    if isinstance(array, np.ndarray):
-        host: NDArray[Any] = array
+    if not isinstance(array, np.ndarray):
+        floats = backend.asarray(array, "float")
+        if not bool(backend.xp.all(backend.xp.isfinite(floats))):
+            _refuse_non_finite(backend.to_numpy(floats), name)
+        return floats
+    host = cast("NDArray[Any]", array)
+    with np.errstate(over="ignore"):
+        cut = host.astype(backend.dtype, copy=False)
+    if not np.isfinite(cut).all():
         _refuse_non_finite(host, name)
-        with np.errstate(over="ignore"):
-            floats = host.astype(backend.dtype, copy=False)
-        if host.dtype.kind == "f" and not np.isfinite(floats).all():
-            place = tuple(map(int, np.argwhere(~np.isfinite(floats))[0]))
-            raise InputError(
-                f"{name}[{_commas(*place)}] is {host[place]:g}, too large for {backend.dtype}; "
-                "scale the data or choose dtype='float64'"
-            )
-        return backend.asarray(floats, "float")
-    xp = backend.xp
-    floats = backend.asarray(array, "float")
-    if not bool(xp.all(xp.isfinite(floats))):
-        _refuse_non_finite(backend.to_numpy(floats), name)
-    return floats
+        place = tuple(map(int, np.argwhere(~np.isfinite(cut))[0]))
+        raise InputError(
+            f"{name}[{_commas(place)}] is {host[place]:g}, too large for {backend.dtype}; "
+            "scale the data or choose dtype='float64'"
+        )
+    return backend.asarray(cut, "float")
 
 
 def _refuse_non_finite(host: NDArray[Any], name: str) -> None:
     if host.dtype.kind != "f":
         return
-    finite = np.isfinite(host)
-    if finite.all():
-        return
-    first = tuple(map(int, np.argwhere(~finite)[0]))
-    count = int(finite.size - finite.sum())
-    raise InputError(
-        f"{name} holds {count} NaN or infinite value{'s' if count > 1 else ''}, the first at "
-        f"{name}[{_commas(*first)}]; impute or drop them"
-    )
+    wrong = np.argwhere(~np.isfinite(host))
+    if len(wrong):
+        raise InputError(
+            f"{name} holds {len(wrong)} NaN or infinite value{'s' if len(wrong) > 1 else ''}, the "
+            f"first at {name}[{_commas(wrong[0])}]; impute or drop them"
+        )
 
 
-def _labels(backend: Backend, array: Any, out_shape: Shape) -> Array:
+def _classes(backend: Backend, array: Any, loss: Loss, out_shape: Shape) -> Array:
+    """Return labels (rows,) as integers, or probabilities (rows, classes)."""
     if len(out_shape) != 1 or out_shape[0] < 2:
         raise InputError(
-            f"softmax_cross_entropy needs one output a class, at least 2; the network's output has "
-            f"shape {_commas('rows', out_shape, brackets=True)}: end with Dense(number of classes), "
-            "or use sigmoid_cross_entropy for yes or no"
+            f"{loss.name} needs one output a class, at least 2; the network's output has shape "
+            f"{_by_rows(out_shape)}: end with Dense(number of classes), or use "
+            "sigmoid_cross_entropy for yes or no"
         )
     classes = out_shape[0]
     if array.ndim == 2 and array.shape[1] == 1:
-        array = backend.xp.reshape(array, (-1,)) if backend.owns(array) else array.reshape(-1)
-    if array.ndim == 2:
-        return _probabilities(backend, array, classes)
-    host = backend.to_numpy(array) if backend.owns(array) else np.asarray(array)
+        array = _reshaped(backend, array, (array.shape[0],))
+    if array.ndim == 2 and array.shape[1] == classes:
+        return _probabilities(backend, array)
     if array.ndim != 1:
         raise InputError(
-            f"y has shape {tuple(array.shape)}; expected labels (rows,) or probabilities "
-            f"(rows, {classes})"
+            f"y has shape {tuple(array.shape)}, the network has {classes} outputs; expected labels "
+            f"(rows,) or probabilities (rows, {classes})"
         )
+    host: NDArray[Any] = backend.to_numpy(array)
     _refuse_non_finite(host, "y")
     wrong = (host < 0) | (host >= classes)
     if host.dtype.kind == "f":
@@ -209,31 +201,27 @@ def _labels(backend: Backend, array: Any, out_shape: Shape) -> Array:
     return backend.asarray(host.astype(np.int64), "index")
 
 
-def _probabilities(backend: Backend, array: Any, classes: int) -> Array:
-    if array.shape[1] != classes:
-        raise InputError(
-            f"y has shape {tuple(array.shape)}, the network has {classes} outputs; expected labels "
-            f"(rows,) or probabilities (rows, {classes})"
-        )
-    floats = _finite_floats(backend, _numbers(backend, array, "y"), "y")
+def _probabilities(backend: Backend, array: Array) -> Array:
+    floats = _finite_floats(backend, array, "y")
     host = backend.to_numpy(floats)
     wrong = (host.min(axis=1) < 0) | (np.abs(host.sum(axis=1) - 1) > 1e-3)
     if wrong.any():
         row = int(np.argmax(wrong))
         raise InputError(
             f"y's row {row} sums to {host[row].sum():g}, its least is {host[row].min():g}; "
-            "expected probabilities: numbers >= 0 that sum to 1"
+            "expected probabilities: numbers of at least 0 that sum to 1"
         )
     return floats
 
 
-def _units(array: Any) -> int:
-    return prod(array.shape[1:])
+def _reshaped(backend: Backend, array: Array, shape: Shape) -> Array:
+    xp: Any = np if isinstance(array, np.ndarray) else backend.xp
+    return xp.reshape(array, shape)
 
 
-def _commas(*parts: Any, brackets: bool = False) -> str:
-    flat: list[Any] = []
-    for part in parts:
-        flat.extend(part if isinstance(part, tuple) else (part,))  # pyright: ignore
-    text = ", ".join(map(str, flat))
-    return f"({text})" if brackets else text
+def _by_rows(shape: Shape) -> str:
+    return f"({_commas(('rows', *shape))})"
+
+
+def _commas(parts: Iterable[object]) -> str:
+    return ", ".join(map(str, parts))

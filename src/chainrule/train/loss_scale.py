@@ -1,11 +1,12 @@
 """Dynamic loss scaling for float16 (Micikevicius et al. 2018, section 3.2)."""
 
 from chainrule import tree
-from chainrule.typing import Array, Grads, Namespace, State
+from chainrule.typing import Array, Grads, Namespace, State, Tree
 
 START = 2.0**15
 GROW_AFTER = 2000.0
 SMALLEST = 2.0**-14
+LARGEST = 2.0**24
 
 
 def start(xp: Namespace, like: Array) -> State:
@@ -14,10 +15,19 @@ def start(xp: Namespace, like: Array) -> State:
     return {"factor": zero + START, "since": zero + 0.0}
 
 
-def all_finite(xp: Namespace, grads: Grads) -> Array:
-    """Tell whether every gradient is finite, 0-d bool."""
-    finite = [xp.all(xp.isfinite(grad)) for grad in tree.leaves(grads)]
-    return xp.all(xp.stack(finite))
+def to_float16(xp: Namespace, arrays: Tree) -> Tree:
+    """Return the arrays in float16."""
+    return tree.map(lambda array: xp.astype(array, xp.float16), arrays)
+
+
+def unscaled(xp: Namespace, grads: Grads, scale: Array) -> Grads:
+    """Return float16 gradients in float32, divided by the scale."""
+    return tree.map(lambda grad: xp.astype(grad, xp.float32) / scale, grads)
+
+
+def all_finite(xp: Namespace, arrays: Tree) -> Array:
+    """Tell whether every element of every array is finite, 0-d bool."""
+    return xp.all(xp.stack([xp.all(xp.isfinite(array)) for array in tree.leaves(arrays)]))
 
 
 def adjusted(xp: Namespace, scale: State, finite: Array) -> State:
@@ -26,6 +36,6 @@ def adjusted(xp: Namespace, scale: State, finite: Array) -> State:
     grow = since >= GROW_AFTER
     factor = xp.where(finite, scale["factor"], scale["factor"] * 0.5)
     return {
-        "factor": xp.where(grow, xp.minimum(factor * 2.0, 2.0**24), xp.maximum(factor, SMALLEST)),
+        "factor": xp.where(grow, xp.minimum(factor * 2.0, LARGEST), xp.maximum(factor, SMALLEST)),
         "since": xp.where(grow, 0.0, since),
     }

@@ -3,11 +3,10 @@
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
-from chainrule import __version__
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from chainrule import tree
+from chainrule import __version__
 from chainrule.errors import DataError, InputError, choice
 from chainrule.layers import spec
 from chainrule.losses import LOSSES, Loss
@@ -16,15 +15,25 @@ from chainrule.optim import to_json as optimizer_to_json
 from chainrule.train.files import read_arrays, read_json, write_arrays, write_json
 from chainrule.train.history import History
 from chainrule.train.settings import Penalties
-from chainrule.typing import Tree
+from chainrule.train.state import (
+    Position,
+    check_state,
+    host_state,
+    progress_json,
+    put_progress,
+    put_state,
+)
 
 if TYPE_CHECKING:
     from chainrule.train.trainer import Trainer
 
+__all__ = ["FORMAT", "check_state", "load_into", "read_about", "save"]
+
 FORMAT = 1
-"""The version of ``model.json``; a newer one is refused."""
+"""The version of ``model.json``; another one is refused."""
 
 NETWORK = ("params", "running")
+"""The parts of the state in ``model.safetensors``: parameters by their bare names."""
 
 
 def save(trainer: "Trainer", folder: Path) -> None:
@@ -43,13 +52,11 @@ def save(trainer: "Trainer", folder: Path) -> None:
         "in_shape": list(trainer.in_shape or ()),
     }
     folder.mkdir(parents=True, exist_ok=True)
-    state = trainer.host_state()
-    network, rest = {}, {}
-    for path, array in state.items():
-        part, _, name = path.partition(".")
-        (network if part in NETWORK else rest)[name if part in NETWORK else path] = array
+    state = host_state(trainer)
+    network = {k.removeprefix("params."): v for k, v in state.items() if _part(k) in NETWORK}
+    rest = {k: v for k, v in state.items() if _part(k) not in NETWORK}
     write_arrays(folder / "model.safetensors", network)
-    progress = json.dumps(trainer.progress_json())
+    progress = json.dumps(progress_json(trainer))
     write_arrays(folder / "training.safetensors", rest, {"chainrule": progress})
     write_json(folder / "model.json", about)
     trainer.history.to_jsonl(folder / "history.jsonl")
@@ -61,8 +68,8 @@ def read_about(folder: Path, custom: Iterable[type]) -> dict[str, Any]:
     about = read_json(path)
     if about.get("format") != FORMAT:
         raise DataError(
-            f"{path}: format {about.get('format')!r} of chainrule {about.get('chainrule')}, this is "
-            f"chainrule {version('chainrule')}, which reads format {FORMAT}"
+            f"{path}: format {about.get('format')!r} of chainrule {about.get('chainrule')}, this "
+            f"is chainrule {__version__}, which reads format {FORMAT}"
         )
     try:
         settings = dict(about["trainer"])
@@ -74,45 +81,36 @@ def read_about(folder: Path, custom: Iterable[type]) -> dict[str, Any]:
             "trainer": {name: settings[name] for name in ("dtype", "seed")},
             "in_shape": tuple(int(size) for size in about["in_shape"]),
         }
-    except (KeyError, TypeError) as error:
-        raise DataError(f"{path}: incomplete or of wrong types ({error})") from None
     except InputError as error:
         raise DataError(f"{path}: {error}") from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path}: incomplete or of wrong types ({error})") from None
 
 
 def load_into(trainer: "Trainer", folder: Path, about: dict[str, Any]) -> None:
-    """Put the saved parameters, and if they are there the training state and history, into a trainer."""
+    """Put the saved parameters, and if they are there the training state, into a trainer."""
     trainer.build(about["in_shape"])
     path = folder / "model.safetensors"
     arrays, _ = read_arrays(path)
-    merged = {
-        name: f"{part}.{name}" for part in NETWORK for name in tree.flatten(trainer.state[part])
-    }
-    trainer.load_state({merged.get(name, name): array for name, array in arrays.items()}, str(path), NETWORK)
-    training = folder / "training.safetensors"
+    network = {k if _part(k) == "running" else f"params.{k}": v for k, v in arrays.items()}
+    put_state(trainer, network, NETWORK, str(path))
+    training, history = folder / "training.safetensors", folder / "history.jsonl"
     if training.exists():
         rest, metadata = read_arrays(training)
-        progress = _progress(training, metadata)
         others = [name for name in trainer.state if name not in NETWORK]
-        trainer.load_state(rest, str(training), others)
-        trainer.load_progress(progress)
-    if (folder / "history.jsonl").exists():
-        trainer.history = History.from_jsonl(folder / "history.jsonl")
+        put_state(trainer, rest, others, str(training))
+        put_progress(trainer, _progress(training, metadata), str(training))
+    elif history.exists():
+        trainer.history = History.from_jsonl(history)
+        epoch = trainer.history.last.get("epoch")
+        trainer.position = Position(
+            epoch=epoch if isinstance(epoch, int) else len(trainer.history),
+            step=trainer.history.step,
+        )
 
 
-def check_state(arrays: Tree, expected: Tree, path: str) -> None:
-    """Raise `DataError` with a table of what is missing, unexpected or of another shape."""
-    have, want = tree.flatten(arrays), tree.flatten(expected)
-    lines = [f"missing {name} {tuple(want[name].shape)}" for name in want if name not in have]
-    lines += [f"unexpected {name} {tuple(have[name].shape)}" for name in have if name not in want]
-    lines += [
-        f"{name} is {tuple(have[name].shape)}, expected {tuple(want[name].shape)}"
-        for name in want
-        if name in have and tuple(have[name].shape) != tuple(want[name].shape)
-    ]
-    if lines:
-        more = f"; and {len(lines) - 5} more" if len(lines) > 5 else ""
-        raise DataError(f"{path}: not this network's parameters: {'; '.join(lines[:5])}{more}")
+def _part(name: str) -> str:
+    return name.partition(".")[0]
 
 
 def _loss(given: dict[str, Any]) -> Loss:

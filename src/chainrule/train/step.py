@@ -1,6 +1,6 @@
 """The training step: one pure function of state and batch, for every model, loss and optimizer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from chainrule import tree
@@ -13,7 +13,10 @@ from chainrule.train import loss_scale
 from chainrule.typing import Array, Grads, Namespace, Params, State, Tree
 
 Step = Callable[[Namespace, State, Tree], tuple[State, dict[str, Any]]]
-Gradients = Callable[[Namespace, State, Tree], tuple[Array, Array | float, Grads, Tree]]
+Gradients = Callable[[Namespace, State, Tree], tuple[Array, Array | None, Grads, Tree]]
+
+PLACE = "dropout"
+"""The place of a step's random numbers; a micro-batch adds its number."""
 
 
 def make_gradients(
@@ -30,11 +33,12 @@ def make_gradients(
 
     state: ``params`` and ``running``; batch: ``x`` (rows, ...), ``y`` (rows, ...), and optionally
     ``weight`` (rows,) and ``key`` (2,) int32. The loss is the weighted mean over the batch, 0-d,
-    with the penalties only if `penalised`; `weight` is what the batch counts in an epoch's mean.
+    with the penalties only if `penalised`; `weight` is what the batch counts in an epoch's mean:
+    the sum of its rows' weights, 0-d, or None where it is their number.
 
-    `micro_batch` rows are in memory at a time; the sum of their gradients is the whole batch's, whatever
-    is left for the last. `half` computes in float16 with the loss multiplied by the scale in the state
-    (Micikevicius et al. 2018); the gradients returned are float32 and divided by it again.
+    `micro_batch` rows are in memory at a time; the sum of their gradients is the whole batch's,
+    whatever is left for the last. `half` computes in float16 with the loss multiplied by the scale
+    in the state (Micikevicius et al. 2018); the gradients returned are float32, without the scale.
     """
 
     def one_pass(
@@ -43,10 +47,7 @@ def make_gradients(
         key = Key(part["key"], place) if "key" in part else None
         x = part["x"]
         if half:
-            params, x = (
-                tree.map(lambda a: xp.astype(a, xp.float16), params),
-                xp.astype(x, xp.float16),
-            )
+            params, x = loss_scale.to_float16(xp, params), xp.astype(x, xp.float16)
         output, residuals = train_forward(model, xp, params, x, key)
         if half:
             output = xp.astype(output, xp.float32)
@@ -56,26 +57,18 @@ def make_gradients(
             doutput = xp.astype(doutput, xp.float16)
         grads, _ = model.backward(xp, residuals, doutput, needs_dx=False)
         if half:
-            grads = tree.map(lambda grad: xp.astype(grad, xp.float32) / scale, grads)
+            grads = loss_scale.unscaled(xp, grads, scale)
         return value, grads, residuals
 
     def gradients(
         xp: Namespace, state: State, batch: Tree
-    ) -> tuple[Array, Array | float, Grads, Tree]:
+    ) -> tuple[Array, Array | None, Grads, Tree]:
         params, running = state["params"], state["running"]
         scale = state["scale"]["factor"] if half else 1.0
-        rows = batch["x"].shape[0]
-        shares, total = row_shares(xp, loss, batch, _dtype(params, batch))
-        size = rows if micro_batch is None else micro_batch
+        shares, total = row_shares(xp, loss, batch, batch["x"].dtype)
         value: Any = None
         grads: Grads = {}
-        for start in range(0, rows, size) if rows else (0,):
-            part, part_shares, place = batch, shares, "dropout"
-            if size < rows:
-                stop = min(start + size, rows)
-                part = {k: v if k == "key" else v[start:stop, ...] for k, v in batch.items()}
-                part_shares = shares if isinstance(shares, float) else shares[start:stop]
-                place = f"dropout/{start // size}"
+        for part, part_shares, place in _parts(batch, shares, micro_batch):
             more, own, residuals = one_pass(xp, params, part, part_shares, scale, place)
             value = more if value is None else value + more
             grads = tree.map(lambda a, b: a + b, grads, own) if grads else own
@@ -107,9 +100,9 @@ def make_step(
     """Return ``step(xp, state, batch) -> (state, metrics)``, a pure function.
 
     state: ``params``, ``running``, ``optimizer`` (and ``scale`` with `half`), dead after the call.
-    batch: as `make_gradients` takes it, and ``learning_rate``, 0-d. metrics: ``loss`` and ``weight``, the
-    batch's mean and what it counts; with `half` also ``finite``, 0-d bool: whether the step was taken.
-    Nothing inside reads an array's values on the host.
+    batch: as `make_gradients` takes it, and ``learning_rate``, 0-d. metrics: ``loss``, the batch's
+    mean; where rows are weighted ``weight``, the sum of their weights; with `half` also ``finite``,
+    0-d bool: whether the step was taken. Nothing inside reads an array's values on the host.
     """
     gradients = make_gradients(model, loss, l1=l1, l2=l2, micro_batch=micro_batch, half=half)
 
@@ -124,7 +117,9 @@ def make_step(
             xp, grads, state["optimizer"], state["params"], batch["learning_rate"]
         )
         taken: State = {"params": params, "running": running, "optimizer": memory}
-        metrics: dict[str, Any] = {"loss": value, "weight": weight}
+        metrics: dict[str, Any] = {"loss": value}
+        if weight is not None:
+            metrics["weight"] = weight
         if finite is None:
             return taken, metrics
         kept = {name: state[name] for name in taken}
@@ -137,15 +132,31 @@ def make_step(
 
 def row_shares(
     xp: Namespace, loss: Loss, batch: Tree, dtype: Any
-) -> tuple[Array | float, Array | float]:
-    """Return each row's share of the mean (a float where all are the same), and their total weight."""
+) -> tuple[Array | float, Array | None]:
+    """Return each row's share of the mean, and the sum of their weights.
+
+    Where all count the same, the share is a float and the sum None.
+    """
     rows = batch["x"].shape[0]
     weights = loss.row_weights(xp, batch["y"], batch.get("weight"), dtype)
     if weights is None:
-        return 1.0 / max(rows, 1), float(rows)
+        return 1.0 / max(rows, 1), None
     total = xp.sum(weights)
     return weights / xp.where(total > 0, total, 1.0), total
 
 
-def _dtype(params: Params, batch: Tree) -> Any:
-    return next(iter(tree.flatten(params).values()), batch["x"]).dtype
+def _parts(
+    batch: Tree, shares: Any, micro_batch: int | None
+) -> Iterator[tuple[Tree, Array | float, str]]:
+    """Yield the batch in parts of at most `micro_batch` rows, each with its shares and place."""
+    rows = batch["x"].shape[0]
+    if micro_batch is None or micro_batch >= rows:
+        yield batch, shares, PLACE
+        return
+    for number, start in enumerate(range(0, rows, micro_batch)):
+        stop = min(start + micro_batch, rows)
+        part = {name: batch[name][start:stop, ...] for name in ("x", "y")}
+        if "key" in batch:
+            part["key"] = batch["key"]
+        own = shares if isinstance(shares, float) else shares[start:stop]
+        yield part, own, f"{PLACE}/{number}"
