@@ -58,7 +58,7 @@ def test_without_out_the_newest_run_goes_on(good):
 
 
 def test_an_interrupt_names_the_checkpoint_and_the_run_goes_on(tmp_path, good, people):
-    settings = ("--hidden", 8, "--epochs", 300, "--checkpoint-every", 5)
+    settings = ("--hidden", 8, "--epochs", 3000, "--checkpoint-every", 100)
     good("train", people, *settings, "--out", "whole")
     began = process(tmp_path, "train", people, *settings, "--out", "parts", "--quiet")
     for _ in range(1000):
@@ -72,7 +72,7 @@ def test_an_interrupt_names_the_checkpoint_and_the_run_goes_on(tmp_path, good, p
     assert messages.count("\n") == 1
     assert messages.startswith("chainrule: interrupted; the last checkpoint is parts/checkpoints/")
     assert "go on with --resume" in messages
-    assert good("train", people, "--out", "parts", "--resume")["epochs"] == 300
+    assert good("train", people, "--out", "parts", "--resume")["epochs"] == 3000
     assert model("parts") == model("whole")
 
 
