@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import chainrule as cr
-from chainrule.data.split import split
+from chainrule.data import split
 
 
 def main(backend, plot):

@@ -2,7 +2,7 @@
 
 import json
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -57,6 +57,39 @@ def test_what_is_no_dataclass_cannot_be_saved():
         to_json(Sequential(Bare()))
 
 
+@dataclass(frozen=True)
+class Around:
+    """A user's layer of other layers."""
+
+    inner: Any
+    others: tuple[Any, ...] = ()
+    factor: float = 1.0
+    names: tuple[str, ...] = field(default_factory=tuple)
+    made: int = field(default=0, init=False)
+    forward = backward = Scale.forward
+
+
+def test_a_users_layer_may_hold_layers_and_tuples():
+    net = Sequential(Around(Dense(2), (Tanh(), Sequential(Scale(3.0))), names=("a", "b")))
+    spec = json.loads(json.dumps(to_json(net)))
+    assert from_json(spec, custom=[Around, Scale]) == net
+    assert "made" not in spec["layers"][0]
+    with pytest.raises(InputError, match="Around lacks the setting 'inner'"):
+        from_json({"layer": "Around"}, custom=[Around])
+
+
+def test_settings_of_numpy_become_plain():
+    net = Sequential(Dropout(np.float32(0.5)), Scale(np.float64(2.0)), Dense(2, weight_init=0.25))
+    assert from_json(json.loads(json.dumps(to_json(net))), custom=[Scale]) == net
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), {1}, np.ones(2), print, {"a": 1}])
+def test_settings_that_json_cannot_hold(value):
+    with pytest.raises(InputError, match=r"^layer Scale cannot be saved: its setting factor=") as e:
+        to_json(Sequential(Scale(value)))
+    assert str(e.value).endswith("is no finite number, text, layer or tuple of them")
+
+
 def deep(levels: int) -> Any:
     spec: Any = {"layer": "Tanh"}
     for _ in range(levels):
@@ -91,7 +124,7 @@ def deep_list(levels: int) -> Any:
         ({"layer": "Dropout", "rate": "a"}, r"Dropout\(rate='a'\): expected a number in \[0, 1\)"),
         ({"layer": "ELU", "alpha": None}, r"ELU\(alpha=None\): expected a positive finite number"),
         ({"layer": "GELU", "approximate": {}}, "approximate={}: expected True or False"),
-        ({"layer": "Dense", "units": 2, "weight_init": []}, r"weight_init=\[\]: expected a finite"),
+        ({"layer": "Dense", "units": 2, "weight_init": []}, r"weight_init=\(\): expected a finite"),
         ({"layer": "Sequential"}, "Sequential takes a list of layers"),
         ({"layer": "Sequential", "layers": {}}, "Sequential takes a list of layers"),
         ({"layer": "Sequential", "layers": [], "x": 1}, "Sequential takes a list of layers"),

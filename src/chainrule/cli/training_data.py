@@ -14,7 +14,7 @@ from chainrule.data.columns import NumericColumn, mean_and_scale
 from chainrule.data.escaping import escape, listed, shown
 from chainrule.data.missing import complete_rows
 from chainrule.data.schema import Schema
-from chainrule.data.split import split
+from chainrule.data.splitting import split
 from chainrule.data.table import Table
 from chainrule.data.target import ClassTarget, Target, class_counts, fit_target
 from chainrule.errors import DataError, InputError

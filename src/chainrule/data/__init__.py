@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from chainrule.data.escaping import escape
     from chainrule.data.missing import complete_rows
     from chainrule.data.parquet import read_parquet
+    from chainrule.data.sampler import Sampler
     from chainrule.data.schema import Schema
     from chainrule.data.sources import file_kind, load_arrays, open_table
+    from chainrule.data.splitting import split
     from chainrule.data.table import DataWarning, Table
     from chainrule.data.target import ClassTarget, NumberTarget, class_counts, fit_target
 
@@ -23,6 +25,7 @@ __all__ = [
     "DataWarning",
     "Dataset",
     "NumberTarget",
+    "Sampler",
     "Schema",
     "Table",
     "class_counts",
@@ -36,6 +39,7 @@ __all__ = [
     "open_table",
     "read_csv",
     "read_parquet",
+    "split",
     "xor",
 ]
 
@@ -45,8 +49,10 @@ _HOMES = {
     "escaping": ("escape",),
     "missing": ("complete_rows",),
     "parquet": ("read_parquet",),
+    "sampler": ("Sampler",),
     "schema": ("Schema",),
     "sources": ("file_kind", "load_arrays", "open_table"),
+    "splitting": ("split",),
     "table": ("DataWarning", "Table"),
     "target": ("ClassTarget", "NumberTarget", "class_counts", "fit_target"),
 }

@@ -2,8 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, fields
+from math import isfinite
 from reprlib import repr as shortened
 from typing import Any, cast
+
+import numpy as np
 
 from chainrule.errors import InputError, choice, nearest
 from chainrule.layers import LAYERS
@@ -25,8 +28,8 @@ def to_json(layer: Layer) -> dict[str, Any]:
         return {"layer": name, "layers": [to_json(inner) for inner in layer.layers]}
     if not hasattr(layer, "__dataclass_fields__"):
         raise InputError(f"layer {name} cannot be saved: expected a frozen dataclass")
-    own = fields(cast(Any, layer))
-    return {"layer": name} | {field.name: getattr(layer, field.name) for field in own}
+    own = [field.name for field in fields(cast(Any, layer)) if field.init]
+    return {"layer": name} | {key: _plain(name, key, getattr(layer, key)) for key in own}
 
 
 def from_json(spec: object, custom: Iterable[type] = (), *, depth: int = 0) -> Layer:
@@ -53,10 +56,38 @@ def from_json(spec: object, custom: Iterable[type] = (), *, depth: int = 0) -> L
         if not isinstance(inner, list) or given:
             raise InputError("model: Sequential takes a list of layers")
         return Sequential(*(from_json(one, custom, depth=depth + 1) for one in cast(Any, inner)))
-    settings: dict[str, Field[Any]] = {field.name: field for field in fields(known[name])}
+    settings: dict[str, Field[Any]] = {f.name: f for f in fields(known[name]) if f.init}
     for key in given:
         choice(f"model: {name} setting", key, settings)
-    missing = [k for k, f in settings.items() if k not in given and f.default is MISSING]
-    if missing:
-        raise InputError(f"model: {name} lacks the setting {missing[0]!r}")
-    return known[name](**given)
+    for key, field in settings.items():
+        if key not in given and field.default is field.default_factory is MISSING:
+            raise InputError(f"model: {name} lacks the setting {key!r}")
+    return known[name](**{key: _setting(value, custom, depth) for key, value in given.items()})
+
+
+def _plain(layer: str, key: str, value: Any) -> Any:
+    """Return a setting as JSON holds it: a number, text, a layer, or a list of them."""
+    if isinstance(value, tuple | list):
+        return [_plain(layer, key, part) for part in cast("list[Any]", value)]
+    if hasattr(value, "backward"):
+        return to_json(value)
+    plain = cast(Any, value.item() if isinstance(value, np.generic) else value)
+    if plain is None or isinstance(plain, str | int):
+        return plain
+    if isinstance(plain, float) and isfinite(plain):
+        return plain
+    raise InputError(
+        f"layer {layer} cannot be saved: its setting {key}={value!r:.40} is no finite number, "
+        "text, layer or tuple of them"
+    )
+
+
+def _setting(value: Any, custom: Iterable[type], depth: int) -> Any:
+    """Return the setting that `_plain` wrote; a list becomes a tuple."""
+    if depth > DEEPEST:
+        raise InputError(f"model: settings are nested more than {DEEPEST} deep")
+    if isinstance(value, list):
+        return tuple(_setting(part, custom, depth + 1) for part in cast("list[Any]", value))
+    if isinstance(value, Mapping) and "layer" in value:
+        return from_json(cast("Mapping[str, Any]", value), custom, depth=depth + 1)
+    return cast(Any, value)

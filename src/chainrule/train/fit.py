@@ -1,8 +1,10 @@
 """One call of `Trainer.fit`: epochs of steps, records, checkpoints."""
 
+import itertools
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -127,8 +129,8 @@ class Fit:
                 found.setdefault(name, []).append(value)
         xp, to_numpy = trainer.backend.xp, trainer.backend.to_numpy
         host = {name: to_numpy(xp.stack(values)) for name, values in found.items()}
-        weights = host.get("weight", np.asarray(counts)).astype(np.float64)
-        return self._count(host["loss"].astype(np.float64), weights, host.get("finite"))
+        weights = host.get("weight", np.asarray(counts))
+        return self._count(host["loss"], weights, host.get("finite"))
 
     def _iterate(self) -> Floats:
         """Make one iteration of a full-batch optimizer; return its loss."""
@@ -150,32 +152,36 @@ class Fit:
     def _rate(self, step: int) -> float:
         return rate_at(self.trainer.optimizer.lr, step, self.trainer.plateau)
 
-    def _count(self, losses: Floats, weights: Floats, finite: NDArray[np.bool_] | None) -> Floats:
+    def _count(
+        self, losses: NDArray[Any], weights: NDArray[Any], finite: NDArray[Any] | None
+    ) -> Floats:
         """Add updates to the epoch's sums, in their order; return the losses of those not skipped.
 
         Raises `TrainingError` at the first loss that is not finite.
         """
         trainer, position = self.trainer, self.trainer.position
-        taken = np.ones(len(losses), dtype=bool) if finite is None else finite
-        bad = np.flatnonzero(taken & ~np.isfinite(losses))
-        if len(bad):
-            step = position.step + int(bad[0]) + 1
-            raise TrainingError(
-                f"the loss became {losses[bad[0]]:g} at step {step}, epoch {position.epoch + 1}, "
-                f"{self._way_out(step - 1)}"
-            )
-        for loss, weight in zip(losses[taken], weights[taken], strict=True):
-            position.loss += float(loss * weight)
-            position.weight += float(weight)
-        position.step += len(losses)
-        position.skipped += int(np.sum(~taken))
+        taken = itertools.repeat(True) if finite is None else finite.tolist()
+        kept: list[float] = []
+        for loss, weight, counts in zip(losses.tolist(), weights.tolist(), taken, strict=False):
+            position.step += 1
+            if not counts:
+                position.skipped += 1
+                continue
+            if not isfinite(loss):
+                raise TrainingError(
+                    f"the loss became {loss:g} at step {position.step}, epoch "
+                    f"{position.epoch + 1}, {self._way_out(position.step - 1)}"
+                )
+            position.loss += loss * weight
+            position.weight += weight
+            kept.append(loss)
         if finite is not None and trainer.loss_scale <= SMALLEST:
             raise TrainingError(
                 f"float16 still overflows at step {position.step} with the smallest loss scale, "
                 f"{SMALLEST:g}; scale the inputs, lower the learning rate or choose "
                 f"dtype='float32'{self._last_good()}"
             )
-        return losses[taken]
+        return np.asarray(kept)
 
     def _require_finite(self) -> None:
         """Raise `TrainingError` unless all parameters are finite."""

@@ -178,6 +178,12 @@ def _classes(backend: Backend, array: Any, loss: Loss, out_shape: Shape) -> Arra
             "sigmoid_cross_entropy for yes or no"
         )
     classes = out_shape[0]
+    weights = getattr(loss, "class_weight", None)
+    if weights is not None and len(weights) != classes:
+        raise InputError(
+            f"class_weight has {len(weights)} numbers, the network has {classes} outputs; "
+            "expected one number a class"
+        )
     if array.ndim == 2 and array.shape[1] == 1:
         array = _reshaped(backend, array, (array.shape[0],))
     if array.ndim == 2 and array.shape[1] == classes:

@@ -3,10 +3,10 @@
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isfinite, nan
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
+from chainrule import settings
 from chainrule.data.sampler import Sampler
 from chainrule.errors import InputError, choice
 from chainrule.layers.layer import Layer, describe, is_random
@@ -29,18 +29,12 @@ class Penalties:
 
     def __post_init__(self) -> None:
         for name in ("l1", "l2"):
-            value = _number(getattr(self, name))
-            if not (isfinite(value) and value >= 0):
-                raise InputError(
-                    f"{name}={getattr(self, name)!r}: expected a finite number of at least 0"
-                )
-            object.__setattr__(self, name, value)
+            settings.not_negative(name, getattr(self, name))
+            object.__setattr__(self, name, float(getattr(self, name)))
         for name in ("clip_norm", "clip_value"):
-            given = getattr(self, name)
-            if given is not None:
-                if not _number(given) > 0:
-                    raise InputError(f"{name}={given!r}: expected a positive number, or None")
-                object.__setattr__(self, name, _number(given))
+            if getattr(self, name) is not None:
+                settings.positive(name, getattr(self, name))
+                object.__setattr__(self, name, float(getattr(self, name)))
 
 
 def positive_integer(name: str, value: object) -> int:
@@ -104,7 +98,3 @@ def check_two_rows(model: Layer, sampler: Sampler, micro_batch: int) -> None:
 def warn(message: str) -> None:
     """Warn the caller of the trainer's method."""
     warnings.warn(message, UserWarning, stacklevel=3)
-
-
-def _number(value: object) -> float:
-    return nan if isinstance(value, bool) or not isinstance(value, Real) else float(value)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from chainrule.backends import get
 from chainrule.backends.base import Backend
 from chainrule.data.sampler import Sampler, check_batch_size
-from chainrule.data.split import split
+from chainrule.data.splitting import split
 from chainrule.errors import InputError
 from chainrule.layers.layer import Layer, init_running, is_random
 from chainrule.losses import LOSSES, Loss
