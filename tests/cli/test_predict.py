@@ -187,3 +187,27 @@ def test_a_run_saved_from_python_has_no_schema(run):
     assert result.exit_code == 2
     assert "mine: holds no schema.json" in result.stderr
     assert run("inspect", "mine").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        ("people.csv", "is the file the rows come from; choose another name"),
+        (".", "is a folder; expected the name of a file"),
+        ("no/x.csv", "make it first"),
+    ],
+)
+def test_predictions_never_replace_what_they_should_not(trained, people, out, message):
+    before = people.read_bytes()
+    result = trained("predict", "runs/people", "people.csv", "-o", out)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert people.read_bytes() == before
+
+
+def test_a_link_is_followed_and_a_dash_is_standard_output(trained, tmp_path):
+    (tmp_path / "link.csv").symlink_to("real.csv")
+    assert trained("predict", "runs/people", "people.csv", "-o", "link.csv").exit_code == 0
+    assert (tmp_path / "link.csv").is_symlink()
+    shown = trained("predict", "runs/people", "people.csv", "-o", "-").stdout
+    assert (tmp_path / "real.csv").read_text() == shown

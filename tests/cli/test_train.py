@@ -338,3 +338,10 @@ def test_the_defaults_suit_the_digits_whatever_the_seed(good):
     accuracies = [good("train", "digits", "--seed", seed)["accuracy"] for seed in range(5)]
     assert np.mean(accuracies) >= 0.97
     assert min(accuracies) >= 0.96
+
+
+def test_save_leaves_the_run_of_a_table_alone(good, people):
+    good("train", people, "--hidden", 4, "--epochs", 1, "--out", "run")
+    trainer = cr.Trainer(cr.Sequential(cr.Dense(2)), loss="softmax_cross_entropy").build((3,))
+    with pytest.raises(cr.InputError, match="holds a run of `chainrule train`"):
+        trainer.save("run")

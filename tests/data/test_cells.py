@@ -46,8 +46,14 @@ def test_missing(cell):
 @pytest.mark.parametrize(
     ("cell", "reason"),
     [
-        ("1,5", "not a number; a decimal comma? write a point, as in 1.5"),
-        ("1.234,5", "not a number; a decimal comma? write a point, as in 1.5"),
+        (
+            "1,5",
+            "not a number; a decimal comma? write 1.5, and thousands as 1000",
+        ),
+        (
+            "1.234,5",
+            "not a number; a decimal comma? write 1.5, and thousands as 1000",
+        ),
         ("1e400", "out of range for a number"),
         ("-inf", "out of range for a number"),
         ("Infinity", "out of range for a number"),

@@ -133,6 +133,7 @@ def deep_list(levels: int) -> Any:
         (deep(DEEPEST + 1), "^model: layers are nested more than 20 deep$"),
         (deep(700), "^model: layers are nested more than 20 deep$"),
         (deep_list(700), "expected a layer with its settings, got "),
+        ({"layer": "ELU", "alpha": deep_list(30)}, "settings are nested more than 20 deep$"),
     ],
 )
 def test_a_bad_description_is_refused(spec, message):

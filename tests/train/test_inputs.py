@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.train.inputs import prepare_x
+from chainrule.train.inputs import prepare_x, prepare_y
 from libraries import make_backend
 from train.problems import blobs, classifier, host_params, make_trainer, plane
 
@@ -115,6 +115,16 @@ def test_targets_that_do_not_fit_the_network(net, loss, y, match):
     fails(match, PX, y, trainer=make_trainer(net, loss))
 
 
+def test_as_many_class_weights_as_classes():
+    loss = cr.softmax_cross_entropy(class_weight=(1.0, 2.0))
+    fails(
+        "^class_weight has 2 numbers, the network has 3 outputs",
+        X,
+        Y,
+        trainer=make_trainer(None, loss),
+    )
+
+
 def test_a_column_and_a_vector_stand_for_each_other():
     runs = []
     for y in (PY[:, 0], PY[:, :1]):
@@ -209,6 +219,18 @@ def test_layouts_give_the_same_result(backend32, x):
     if backend32.name == "numpy":
         runs = [make_trainer(dtype="float32").fit(data, Y, epochs=2) for data in (X, x)]
         assert runs[0]["loss"] == runs[1]["loss"]
+
+
+def test_own_arrays_are_checked_too(backend32):
+    x = backend32.asarray(changed(X, (3, 2), np.nan), "float")
+    with pytest.raises(cr.InputError, match=r"^X holds 1 NaN or infinite value, .* X\[3, 2\]"):
+        prepare_x(backend32, x, None)
+    y = backend32.asarray(changed(Y, 7, 3), "index")
+    with pytest.raises(cr.InputError, match=r"^y holds the label 3 at row 7"):
+        prepare_y(backend32, y, cr.softmax_cross_entropy(), 40, (3,))
+    columns = backend32.asarray(Y[:, None], "index")
+    found = prepare_y(backend32, columns, cr.softmax_cross_entropy(), 40, (3,))
+    np.testing.assert_array_equal(backend32.to_numpy(found), Y)
 
 
 def test_misaligned_read_only_and_mapped_arrays(tmp_path):

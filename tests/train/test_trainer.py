@@ -267,6 +267,9 @@ def test_ranges_of_the_optimizers(make, match):
         ({"batch_size": -4}, "^batch_size=-4: expected"),
         ({"batch_size": 3.0}, r"^batch_size=3\.0: expected"),
         ({"callbacks": [3]}, r"^callbacks\[0\] is 3; expected a function"),
+        ({"callbacks": 3}, "^callbacks=3: expected a list of them$"),
+        ({"callbacks": cr.Converged()}, r"^callbacks=Converged\(.*: expected a list of them$"),
+        ({"callbacks": print}, "^callbacks=<built-in function print>: expected a list"),
         ({"progress": "loud"}, "^mode='loud' is unknown; expected one of auto, bar, lines, off"),
         ({"resume": True}, "^resume and checkpoint_every need checkpoint=, the run folder$"),
         ({"checkpoint_every": 5}, "^resume and checkpoint_every need checkpoint="),
@@ -281,7 +284,24 @@ def test_settings_of_fit_that_cannot_be_used(settings, match):
 def test_settings_of_numpy_are_taken():
     trainer = make_trainer(seed=np.int64(3), l2=np.float32(0.5), clip_norm=np.int32(1))
     trainer.fit(X, Y, epochs=np.int64(2), batch_size=np.int32(16), accumulate=np.int8(2))
-    assert trainer.history["epoch"] == [1, 2]
+    trainer.fit(X, Y, epochs=1, validation=np.float32(0.25))
+    assert trainer.history["epoch"] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("device", ["device1", "no_x64", "no_float64"])
+def test_everything_stays_on_the_device(device):
+    net = cr.Sequential(cr.Flatten(), cr.Dense(8), cr.BatchNorm(), cr.Dropout(0.2), cr.Dense(3))
+    loss = cr.softmax_cross_entropy(0.1, class_weight=(1, 2, 3))
+    backend = make_backend(f"strict:{device}")
+    trainer = make_trainer(net, loss, backend=backend, l1=1e-3, clip_norm=1.0, clip_value=1.0)
+    plain = make_trainer(net, loss, dtype="float32", l1=1e-3, clip_norm=1.0, clip_value=1.0)
+    stopping = cr.EarlyStopping(patience=9)
+    settings = {"epochs": 3, "batch_size": 12, "validation": 0.2, "accumulate": 2, "balanced": True}
+    history = trainer.fit(X, Y, callbacks=[stopping], **settings)
+    assert history["loss"] == plain.fit(X, Y, **settings)["loss"]
+    assert {str(leaf.device) for leaf in tree.leaves(trainer.state)} == {
+        f"array_api_strict.Device('{device}')"
+    }
 
 
 def test_a_batch_larger_than_the_data_is_one_batch_and_a_warning():

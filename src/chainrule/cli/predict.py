@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.argument("run", metavar="RUN")
 @click.argument("source", metavar="DATASET|FILE")
 @click.option(
-    "-o", "--out", metavar="FILE", help="The CSV file to write; standard output if not given."
+    "-o", "--out", metavar="FILE", help="The CSV file to write; standard output if not given or -."
 )
 @no_header_option
 @delimiter_option
@@ -64,14 +64,30 @@ def command(
     if len(rows):
         for row, line in zip(rows.tolist(), _lines(trainer, schema, x), strict=True):
             lines[row] = line
-    content = _csv([head, *lines], escaped=out is None)
-    if out is None:
+    content = _csv([head, *lines], escaped=out is None or out == "-")
+    if out is None or out == "-":
         click.echo(content, nl=False)
         return
+    _write(Path(out), Path(source), content)
+    say(f"{len(data)} rows written to {out}")
+
+
+def _write(target: Path, source: Path, content: str) -> None:
+    """Write the predictions; refuse to overwrite the file they were made from."""
+    from chainrule.errors import InputError
     from chainrule.train.files import write_bytes
 
-    write_bytes(Path(out), content.encode())
-    say(f"{len(data)} rows written to {out}")
+    target = target.resolve()
+    if target.is_dir():
+        raise InputError(f"-o {target}: is a folder; expected the name of a file")
+    if not target.parent.is_dir():
+        raise InputError(f"-o {target}: there is no folder {target.parent}; make it first")
+    if target.exists() and source.exists() and target.samefile(source):
+        raise InputError(f"-o {target}: is the file the rows come from; choose another name")
+    if target.exists() and not target.is_file():
+        target.write_text(content)
+    else:
+        write_bytes(target, content.encode())
 
 
 def _lines(trainer: "Trainer", schema: "Schema", x: Any) -> list[list[str]]:

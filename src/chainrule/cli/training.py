@@ -18,6 +18,7 @@ from chainrule.data.escaping import escape
 from chainrule.data.target import NumberTarget
 from chainrule.errors import InputError
 from chainrule.layers import Dense, Sequential
+from chainrule.train import saving
 from chainrule.train.callbacks import EarlyStopping, TimeBudget
 from chainrule.train.checkpoint import listed
 from chainrule.train.files import read_json, write_bytes, write_json
@@ -138,8 +139,13 @@ def train(run: Run, folder: Path, *, resume: bool = False) -> dict[str, Any]:
         saved = listed(folder)
         way_on = f"; the last checkpoint is {saved[-1]}: go on with --resume" if saved else ""
         raise KeyboardInterrupt(f"interrupted{way_on}") from None
+    if resume and trainer.position.epoch > (settings.epochs or 1):
+        say(
+            f"warning: the run had {trainer.position.epoch} epochs already; --epochs "
+            f"{settings.epochs} added none"
+        )
     result = _result(run, folder)
-    trainer.save(folder)
+    saving.save(trainer, folder)
     _describe(run, folder)
     write_json(folder / METRICS, finite(result))
     return result

@@ -100,7 +100,7 @@ def fault(cell: object) -> str:
     """Return why a cell that is not missing is no number, with the way out."""
     text = str(cell).strip()
     if _DECIMAL_COMMA.fullmatch(text):
-        return "not a number; a decimal comma? write a point, as in 1.5"
+        return "not a number; a decimal comma? write 1.5, and thousands as 1000"
     try:
         value = float(text)
     except ValueError:

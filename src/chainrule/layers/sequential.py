@@ -33,6 +33,8 @@ class Sequential:
     def __init__(self, *layers: Layer | RandomLayer) -> None:
         for number, layer in enumerate(layers):
             if isinstance(layer, type) or not hasattr(layer, "forward"):
+                if isinstance(layer, list | tuple):
+                    raise InputError("Sequential got a list; unpack it: Sequential(*layers)")
                 name = layer.__name__ if isinstance(layer, type) else repr(layer)
                 raise InputError(
                     f"layer {number} is {name}, expected a layer"

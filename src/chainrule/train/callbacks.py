@@ -73,6 +73,8 @@ class Callbacks:
     """
 
     def __init__(self, callbacks: Iterable[Any] = ()) -> None:
+        if callable(callbacks) or not isinstance(callbacks, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InputError(f"callbacks={callbacks!r:.80}: expected a list of them")
         self._callbacks: list[Any] = list(callbacks)
         for place, callback in enumerate(self._callbacks):
             if isinstance(callback, type) or not (callable(callback) or _has_hook(callback)):

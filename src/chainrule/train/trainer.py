@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from math import prod
+from numbers import Real
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -268,9 +269,18 @@ class Trainer:
         """Write ``model.safetensors``, ``model.json``, ``training.safetensors``, ``history.jsonl``.
 
         The first two are the network, the others what `fit` needs to go on. No pickle anywhere.
+        Raises `InputError` if `folder` is a file, or a run folder of the command line.
         """
         self._require_built("save")
-        saving.save(self, Path(folder))
+        path = Path(folder)
+        if path.exists() and not path.is_dir():
+            raise InputError(f"save: {path} is a file; expected a folder")
+        if (path / "run.json").exists():
+            raise InputError(
+                f"save: {path} holds a run of `chainrule train`, whose schema and metrics would no "
+                "longer fit; choose another folder"
+            )
+        saving.save(self, path)
 
     @classmethod
     def load(
@@ -327,7 +337,7 @@ class Trainer:
             data = self._data(X, y, sample_weight)
             if validation is None:
                 return data, None
-            if isinstance(validation, float | int):
+            if isinstance(validation, Real):
                 return self._split(data, float(validation))
             if not isinstance(validation, tuple | list) or len(cast(Any, validation)) != 2:
                 raise InputError("validation: expected (X, y), or the fraction to hold out")
