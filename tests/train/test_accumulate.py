@@ -127,3 +127,12 @@ def test_it_needs_a_positive_integer():
     for wrong in (0, -1, 1.5, True, "2"):
         with pytest.raises(cr.InputError, match=r"^accumulate=.*: expected a positive integer$"):
             make_trainer(classifier()).fit(x, y, accumulate=wrong)
+
+
+def test_one_large_batch_in_parts_is_shuffled():
+    X = np.repeat([[0.0], [3.0]], 128, axis=0)
+    y = np.repeat([0, 1], 128)
+    net = cr.Sequential(cr.Dense(8), cr.BatchNorm(), cr.ReLU(), cr.Dense(2))
+    trainer = cr.Trainer(net, loss="softmax_cross_entropy", optimizer=cr.adam(1e-2))
+    trainer.fit(X, y, epochs=60, batch_size=32, accumulate=8)
+    assert trainer.evaluate(X, y)["accuracy"] == 1.0

@@ -368,3 +368,13 @@ def test_what_the_last_update_spoilt_is_not_saved(tmp_path):
             checkpoint_every=1, allow_changed=["data", "optimizer"],
         )  # fmt: skip
     assert listed(tmp_path) == [good]
+
+
+def test_files_of_other_names_are_left_alone(tmp_path):
+    fit(trainer_of(cr.adam(0.05)), tmp_path)
+    mine = tmp_path / "checkpoints" / "step-best.safetensors"
+    mine.write_bytes(b"mine")
+    for epochs in (7, 8):
+        trainer = trainer_of(cr.adam(0.05))
+        fit(trainer, tmp_path, resume=True, epochs=epochs)
+    assert mine.read_bytes() == b"mine"

@@ -164,3 +164,18 @@ def test_a_backend_object_of_float16():
         cr.BackendError, match="dtype='float16' cannot be used with backend='strict'"
     ):
         make_trainer(backend="strict", dtype="float16")
+
+
+@pytest.mark.parametrize("norm", [cr.BatchNorm(), cr.LayerNorm()])
+def test_statistics_of_large_features_do_not_overflow(norm):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(256, 10)) * 400.0 + 100.0
+    y = (X[:, 0] > X[:, 1]).astype(int)
+    scores = []
+    for dtype in ("float32", "float16"):
+        net = cr.Sequential(norm, cr.Dense(8), cr.ReLU(), cr.Dense(2))
+        trainer = cr.Trainer(net, loss="softmax_cross_entropy", dtype=dtype)
+        history = trainer.fit(X, y, epochs=10, batch_size=128)
+        scores.append(trainer.evaluate(X, y)["loss"])
+    assert history.last["skipped_steps"] == 0
+    assert scores[1] == pytest.approx(scores[0], rel=1e-2)

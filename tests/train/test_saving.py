@@ -197,7 +197,7 @@ def edit(path: Path, change):
         (lambda a: a["trainer"].pop("seed"), r"incomplete or of wrong types \('seed'\)"),
         (lambda a: a.update(penalties=3), "incomplete or of wrong types"),
         (lambda a: a.update(penalties={"l3": 1}), "incomplete or of wrong types .*l3"),
-        (lambda a: a.update(in_shape=["x"]), "incomplete or of wrong types"),
+        (lambda a: a.update(in_shape=["x"]), "in_shape='x': expected a positive integer"),
         (lambda a: a["loss"].update(name="hinge"), "loss='hinge' is unknown"),
         (lambda a: a["loss"].update(sharpness=1), "incomplete or of wrong types .*sharpness"),
         (lambda a: a["optimizer"].update(b1=1.0), r"b1=1\.0: expected a number in"),

@@ -19,8 +19,7 @@ class Sampler:
 
     Batch `number` of epoch `epoch` follows from the settings alone, so a run resumes at any batch.
     The last batch holds the rows that are left; its loss and gradient are the mean over its own
-    rows, and an epoch's loss weighs it by their number. `drop_last` leaves it out. A batch of all
-    rows is not shuffled.
+    rows, and an epoch's loss weighs it by their number. `drop_last` leaves it out.
 
     With `balance`, labels (rows,) of integers >= 0, every epoch has the same number of rows of
     every class (give or take one): each class's rows are gone through in shuffled order, again and
@@ -66,7 +65,7 @@ class Sampler:
         """Return the rows of an epoch in their order, (rows,) int64."""
         if self.balance is not None:
             return self._balanced(epoch, self.balance)
-        if not self.shuffle or self.batch_size >= self.rows:
+        if not self.shuffle:
             return np.arange(self.rows)
         return permutation(Rng(self.seed, "order", epoch), self.rows)
 

@@ -1,5 +1,6 @@
 """Batch normalisation: batch statistics in training, running statistics at inference."""
 
+from chainrule.ops.precision import narrowed, widened
 from chainrule.typing import Array, Namespace, Residuals
 
 
@@ -13,12 +14,14 @@ def batch_norm_forward(
     Source: Ioffe & Szegedy 2015, algorithm 1; the variance is biased (divided by the batch size).
     """
     rows, share = _rows(x)
-    mean = xp.sum(x, axis=rows) * share
-    centered = x - mean
+    wide = widened(xp, x)
+    mean = xp.sum(wide, axis=rows) * share
+    centered = wide - mean
     variance = xp.sum(centered * centered, axis=rows) * share
     inverse_std = 1.0 / xp.sqrt(variance + eps)
     normalized = centered * inverse_std
-    return normalized * scale + shift, (normalized, inverse_std, scale, mean, variance)
+    y = narrowed(xp, normalized * scale + shift, x)
+    return y, (normalized, inverse_std, scale, mean, variance)
 
 
 def batch_norm_backward(
@@ -27,10 +30,11 @@ def batch_norm_backward(
     """dy (batch, ..., features) -> dx of dy's shape, dscale (features,), dshift (features,)."""
     normalized, inverse_std, scale, _, _ = residuals
     rows, share = _rows(dy)
-    dshift = xp.sum(dy, axis=rows)
-    dscale = xp.sum(dy * normalized, axis=rows)
-    dx = (scale * inverse_std) * (dy - dshift * share - normalized * (dscale * share))
-    return dx, dscale, dshift
+    wide = widened(xp, dy)
+    dshift = xp.sum(wide, axis=rows)
+    dscale = xp.sum(wide * normalized, axis=rows)
+    dx = (scale * inverse_std) * (wide - dshift * share - normalized * (dscale * share))
+    return narrowed(xp, dx, dy), dscale, dshift
 
 
 def batch_norm_running(
@@ -63,7 +67,8 @@ def batch_norm_infer(
     eps: float = 1e-5,
 ) -> Array:
     """Normalise with running statistics, each (features,): x (batch, ..., features) -> y."""
-    return (x - mean) * (scale / xp.sqrt(variance + eps)) + shift
+    y = (widened(xp, x) - mean) * (scale / xp.sqrt(variance + eps)) + shift
+    return narrowed(xp, y, x)
 
 
 def _rows(x: Array) -> tuple[tuple[int, ...], float]:

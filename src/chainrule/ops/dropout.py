@@ -12,7 +12,7 @@ def keep_mask(xp: Namespace, key: Key, shape: tuple[int, ...], rate: float) -> A
     count = 1
     for size in shape:
         count *= size
-    threshold = round(rate * 2**32) - 2**31
+    threshold = min(round(rate * 2**32) - 2**31, 2**31 - 1)
     return xp.reshape(bits(xp, key, count) >= threshold, shape)
 
 

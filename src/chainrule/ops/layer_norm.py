@@ -1,5 +1,6 @@
 """Layer normalisation."""
 
+from chainrule.ops.precision import narrowed, widened
 from chainrule.typing import Array, Namespace, Residuals
 
 
@@ -11,10 +12,11 @@ def layer_norm_forward(
     x (batch, ..., features), scale and shift (features,) -> y of x's shape.
     Source: Ba, Kiros & Hinton 2016, eq. 4; the variance is biased (divided by features).
     """
-    centered = x - xp.mean(x, axis=-1, keepdims=True)
+    wide = widened(xp, x)
+    centered = wide - xp.mean(wide, axis=-1, keepdims=True)
     inverse_std = 1.0 / xp.sqrt(xp.mean(centered * centered, axis=-1, keepdims=True) + eps)
     normalized = centered * inverse_std
-    return normalized * scale + shift, (normalized, inverse_std, scale)
+    return narrowed(xp, normalized * scale + shift, x), (normalized, inverse_std, scale)
 
 
 def layer_norm_backward(
@@ -23,12 +25,13 @@ def layer_norm_backward(
     """dy (batch, ..., features) -> dx of dy's shape, dscale (features,), dshift (features,)."""
     normalized, inverse_std, scale = residuals
     rows = tuple(range(dy.ndim - 1))
-    dshift = xp.sum(dy, axis=rows)
-    dscale = xp.sum(dy * normalized, axis=rows)
-    dnormalized = dy * scale
+    wide = widened(xp, dy)
+    dshift = xp.sum(wide, axis=rows)
+    dscale = xp.sum(wide * normalized, axis=rows)
+    dnormalized = wide * scale
     dx = inverse_std * (
         dnormalized
         - xp.mean(dnormalized, axis=-1, keepdims=True)
         - normalized * xp.mean(dnormalized * normalized, axis=-1, keepdims=True)
     )
-    return dx, dscale, dshift
+    return narrowed(xp, dx, dy), dscale, dshift

@@ -181,13 +181,13 @@ def _checksum(backend: Backend, data: Tree) -> int:
 
 
 def listed(folder: Path) -> list[Path]:
-    """Return the checkpoints of a run folder, oldest first."""
-    return sorted((folder / "checkpoints").glob("step-*.safetensors"), key=_step)
+    """Return the checkpoints of a run folder, oldest first; files of other names are the user's."""
+    found = (folder / "checkpoints").glob("step-*.safetensors")
+    return sorted((path for path in found if path.stem[5:].isdecimal()), key=_step)
 
 
 def _step(path: Path) -> int:
-    digits = path.stem.removeprefix("step-")
-    return int(digits) if digits.isdecimal() else -1
+    return int(path.stem[5:])
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:

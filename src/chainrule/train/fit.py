@@ -120,13 +120,17 @@ class Fit:
         keys = stage_keys(trainer.backend, trainer.seed, numbers) if trainer.random else None
         found: dict[str, list[Array]] = {}
         counts: list[int] = []
-        for place, number in enumerate(range(start, stop)):
-            indices = batch_indices(order, number, size)
-            key = None if keys is None else keys[place, ...]
-            trainer.state, metrics = step(trainer.state, self.data, indices, rates[place], key)
-            counts.append(indices.shape[0])
-            for name, value in metrics.items():
-                found.setdefault(name, []).append(value)
+        try:
+            for place, number in enumerate(range(start, stop)):
+                indices = batch_indices(order, number, size)
+                key = None if keys is None else keys[place, ...]
+                trainer.state, metrics = step(trainer.state, self.data, indices, rates[place], key)
+                counts.append(indices.shape[0])
+                for name, value in metrics.items():
+                    found.setdefault(name, []).append(value)
+        except KeyboardInterrupt:
+            trainer.position.step += len(counts)
+            raise
         xp, to_numpy = trainer.backend.xp, trainer.backend.to_numpy
         host = {name: to_numpy(xp.stack(values)) for name, values in found.items()}
         weights = host.get("weight", np.asarray(counts))

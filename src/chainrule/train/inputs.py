@@ -82,6 +82,9 @@ def prepare_weight(backend: Backend, weight: Any, rows: int) -> Array:
     host = backend.to_numpy(array)
     if host.size and (host.min() < 0 or host.max() == 0):
         raise InputError("sample_weight: expected numbers of at least 0, not all of them 0")
+    with np.errstate(over="ignore"):
+        if not np.isfinite(host.sum(dtype=host.dtype)):
+            raise InputError(f"sample_weight: the sum is too large for {backend.dtype}; divide it")
     return array
 
 

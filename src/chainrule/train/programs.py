@@ -80,8 +80,9 @@ class Programs:
             def run(params: Params, running: Tree, x: Array) -> Array:
                 if not self.half:
                     return infer(model, xp, params, running, x)
-                low, kept = to_float16(xp, params), to_float16(xp, running)
-                return xp.astype(infer(model, xp, low, kept, xp.astype(x, xp.float16)), xp.float32)
+                low = to_float16(xp, params)
+                y = infer(model, xp, low, running, xp.astype(x, xp.float16))
+                return xp.astype(y, xp.float32)
 
             self._compiled["infer"] = self.backend.compile(run)
         return self._compiled["infer"]

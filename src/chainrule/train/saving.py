@@ -14,7 +14,7 @@ from chainrule.optim import from_json as optimizer_from_json
 from chainrule.optim import to_json as optimizer_to_json
 from chainrule.train.files import read_arrays, read_json, write_arrays, write_json
 from chainrule.train.history import History
-from chainrule.train.settings import Penalties
+from chainrule.train.settings import Penalties, positive_integer
 from chainrule.train.state import (
     Position,
     check_state,
@@ -79,7 +79,7 @@ def read_about(folder: Path, custom: Iterable[type]) -> dict[str, Any]:
             "optimizer": optimizer_from_json(about["optimizer"]),
             "penalties": Penalties(**about["penalties"]),
             "trainer": {name: settings[name] for name in ("dtype", "seed")},
-            "in_shape": tuple(int(size) for size in about["in_shape"]),
+            "in_shape": tuple(positive_integer("in_shape", size) for size in about["in_shape"]),
         }
     except InputError as error:
         raise DataError(f"{path}: {error}") from None
@@ -89,7 +89,10 @@ def read_about(folder: Path, custom: Iterable[type]) -> dict[str, Any]:
 
 def load_into(trainer: "Trainer", folder: Path, about: dict[str, Any]) -> None:
     """Put the saved parameters, and if they are there the training state, into a trainer."""
-    trainer.build(about["in_shape"])
+    try:
+        trainer.build(about["in_shape"])
+    except (InputError, MemoryError, OverflowError, ValueError) as error:
+        raise DataError(f"{folder / 'model.json'}: no such network can be built: {error}") from None
     path = folder / "model.safetensors"
     arrays, _ = read_arrays(path)
     network = {k if _part(k) == "running" else f"params.{k}": v for k, v in arrays.items()}

@@ -92,7 +92,12 @@ def put_progress(trainer: "Trainer", progress: Mapping[str, Any], path: str) -> 
     """Take back what `progress_json` returned; raise `DataError` naming the file if it is not."""
     try:
         trainer.position = Position(**progress["position"])
-        trainer.plateau = progress["plateau"]
+        if not all(
+            isinstance(value, int | float) and value >= 0
+            for value in asdict(trainer.position).values()
+        ):
+            raise ValueError("positions are numbers of at least 0")
+        trainer.plateau = progress["plateau"] or trainer.plateau
         trainer.history = History(progress["history"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path}: its record of progress is broken ({error})") from None

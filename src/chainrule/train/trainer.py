@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from math import prod
 from numbers import Real
 from pathlib import Path
@@ -11,11 +11,12 @@ from typing import Any, Self, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule import tree
 from chainrule.backends import get
 from chainrule.backends.base import Backend
 from chainrule.data.sampler import Sampler, check_batch_size
 from chainrule.data.splitting import split
-from chainrule.errors import InputError
+from chainrule.errors import BackendError, DataError, InputError
 from chainrule.layers.layer import Layer, init_running, is_random
 from chainrule.losses import LOSSES, Loss
 from chainrule.ops.random import Rng, check_seed
@@ -84,7 +85,7 @@ class Trainer:
         self.backend = get(backend, dtype)
         self.dtype = self.backend.dtype
         if self.half:
-            self.backend = get(f"{self.backend.name}:{self.backend.device}", "float32")
+            self.backend = replace(cast(Any, self.backend), dtype="float32")
         if self.full_batch:
             check_full_batch(model, self.optimizer, self.penalties, self.dtype)
         self.seed = check_seed(seed)
@@ -151,7 +152,8 @@ class Trainer:
                 "optimizer": self.optimizer.init(self.backend.xp, own),
             }
             if self.half:
-                self.state["scale"] = loss_scale.start(self.backend.xp, own)
+                like = next(iter(tree.leaves(own)), None)
+                self.state["scale"] = loss_scale.start(self.backend.xp, like)
         self.in_shape = in_shape
         self.position, self.history = Position(), History()
         rate = self.optimizer.lr
@@ -196,6 +198,7 @@ class Trainer:
         Raises `InputError` for data or settings that cannot be used, `TrainingError` if the loss is
         no longer finite.
         """
+        allow_changed = tuple(allow_changed)
         epochs = positive_integer("epochs", epochs)
         accumulate = positive_integer("accumulate", accumulate)
         if checkpoint is None and (resume or checkpoint_every is not None):
@@ -203,14 +206,16 @@ class Trainer:
         with self.backend.scope():
             data, held = self._all_data(X, y, sample_weight, validation)
             rows = int(data["x"].shape[0])
-            if batch_size is not None and check_batch_size(batch_size) > rows:
+            too_many = batch_size is not None and check_batch_size(batch_size) > rows
+            if too_many and not self.full_batch:
                 warn(f"batch_size={batch_size} is more than the {rows} rows: one batch an epoch")
             micro = rows if batch_size is None or self.full_batch else min(batch_size, rows)
             size = min(micro * accumulate, rows)
             balance = self._labels(data["y"]) if balanced else None
             if balanced and balance is None:
                 raise InputError("balanced=True needs labels: y of shape (rows,)")
-            sampler = Sampler(rows, size, self.seed, shuffle, drop_last, balance)
+            one_part = micro == rows and balance is None
+            sampler = Sampler(rows, size, self.seed, shuffle and not one_part, drop_last, balance)
             check_two_rows(self.model, sampler, micro)
             watchers = Callbacks(callbacks)
             saver, kept = None, []
@@ -220,14 +225,13 @@ class Trainer:
                 )
                 saver = Checkpoints(Path(checkpoint), checkpoint_every, about)
                 if resume:
-                    kept = saver.resume(self, tuple(allow_changed))
+                    kept = saver.resume(self, allow_changed)
                 saver.begin(self.position.step)
             if not resume:
                 self.position.restart_epoch()
-                if self.full_batch:
-                    self.state["optimizer"] = self.optimizer.init(
-                        self.backend.xp, self.state["params"]
-                    )
+            if self.full_batch and (not resume or allow_changed):
+                params = self.state["params"]
+                self.state["optimizer"] = self.optimizer.init(self.backend.xp, params)
             watchers.begin(self, kept)
             target = epochs if resume else self.position.epoch + epochs
             done = self.position.epoch * sampler.batches + self.position.batch
@@ -296,9 +300,13 @@ class Trainer:
         """
         about = saving.read_about(Path(folder), custom)
         settings = about["trainer"] | asdict(about["penalties"])
-        trainer = cls(
-            about["model"], about["loss"], about["optimizer"], backend=backend, **settings
-        )
+        parts = (about["model"], about["loss"], about["optimizer"])
+        try:
+            trainer = cls(*parts, backend=backend, **settings)
+        except BackendError:
+            raise
+        except InputError as error:
+            raise DataError(f"{Path(folder) / 'model.json'}: {error}") from None
         saving.load_into(trainer, Path(folder), about)
         return trainer
 

@@ -15,7 +15,7 @@ def row_mean(xp: Namespace, elements: Array) -> Array:
 def row_factor(weight: Array | float, dloss: Array | float, like: Array) -> Array | float:
     """What multiplies each row's derivative: ``weight * dloss``, shaped as `like` needs it."""
     factor: Any = weight * dloss
-    if isinstance(weight, float):
+    if getattr(weight, "ndim", 0) == 0:
         return factor
     return factor[(slice(None),) + (None,) * (like.ndim - 1)]
 
