@@ -382,3 +382,10 @@ def test_repr_says_where_and_how():
         "class_weight=None), optimizer=SGD(lr=0.1, momentum=0.0, nesterov=False), "
         "backend='numpy:cpu', dtype='float64', seed=7)"
     )
+
+
+def test_auto_says_what_it_chose(capsys):
+    trainer = cr.Trainer(cr.Dense(1), loss="huber", backend="auto")
+    assert capsys.readouterr().err.startswith(f"chainrule: auto chose {trainer.backend.name}")
+    cr.Trainer(cr.Dense(1), loss="huber", backend="numpy")
+    assert capsys.readouterr().err == ""

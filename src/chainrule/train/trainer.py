@@ -1,6 +1,7 @@
 """The trainer: a network, a loss and an optimizer on one backend."""
 
 import os
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
 from math import prod
@@ -83,6 +84,8 @@ class Trainer:
         self.penalties = Penalties(l1, l2, clip_norm, clip_value)
         check_network(model, self.loss)
         self.backend = get(backend, dtype)
+        if isinstance(backend, str) and self.backend.choice:
+            print(f"chainrule: {self.backend.choice}", file=sys.stderr)
         self.dtype = self.backend.dtype
         if self.half:
             self.backend = replace(cast(Any, self.backend), dtype="float32")
