@@ -19,7 +19,7 @@ from chainrule.losses import Loss
 from chainrule.ops.random import Key, Rng, host_key
 from chainrule.train.inputs import prepare_weight, prepare_x, prepare_y
 from chainrule.train.saving import check_state
-from chainrule.train.step import make_gradients, row_shares
+from chainrule.train.step import PLACE, make_gradients, row_shares
 from chainrule.typing import Array, Params, Tree
 
 MOVE = 0.25
@@ -74,7 +74,7 @@ class Problem:
             self.batch["weight"] = prepare_weight(backend, sample_weight, rows)
         if is_random(net):
             self.batch["key"] = backend.asarray(host_key(rng.seed, 0), "int32")
-        self.key = Key(self.batch["key"], "dropout") if "key" in self.batch else None
+        self.key = Key(self.batch["key"], PLACE) if "key" in self.batch else None
         self.params = tree.map(lambda a: backend.asarray(a.copy(), "float"), self.host_params)
         self.own_params = [link.own(self.params) for link in self.chain]
         self.arrays, self.kept = chain.forward(

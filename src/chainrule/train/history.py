@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, cast
 
 from chainrule.errors import DataError, InputError, nearest
+from chainrule.train.files import write_bytes
 
 Value: TypeAlias = int | float | str | bool | None
 Record: TypeAlias = dict[str, Value]
@@ -109,13 +110,7 @@ class History:
 
         The old file stands until the new one is whole and on disk.
         """
-        target = Path(path)
-        part = target.with_name(target.name + ".part")
-        with part.open("w", encoding="utf-8", newline="\n") as file:
-            file.writelines(line(record) for record in self._records)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(target)
+        write_bytes(Path(path), "".join(map(line, self._records)).encode())
 
     @classmethod
     def from_jsonl(cls, path: str | os.PathLike[str]) -> "History":
