@@ -1,0 +1,1 @@
+"""Benchmarks of chainrule; `python -m bench --help` from the repository root."""

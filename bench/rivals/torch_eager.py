@@ -1,0 +1,34 @@
+"""PyTorch, eager: the fused Adam, gradients set to None, rows gathered from one tensor."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from bench.contenders import Training
+from bench.networks import Network
+
+
+def build(network: Network, X: np.ndarray, y: np.ndarray) -> Training:
+    """Return the training of an `nn.Sequential`."""
+    torch.manual_seed(0)
+    inputs, labels = torch.from_numpy(X), torch.from_numpy(y)
+    layers: list[nn.Module] = []
+    for fan_in, fan_out in zip(network.sizes, network.sizes[1:], strict=False):
+        layers += [nn.Linear(fan_in, fan_out), nn.ReLU()]
+    net = nn.Sequential(*layers[:-1])
+    loss_of = nn.CrossEntropyLoss()
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-3, fused=True)
+
+    def run(epochs: int) -> float:
+        total = torch.zeros(())
+        for _ in range(epochs):
+            total = torch.zeros(())
+            for rows in torch.randperm(len(inputs)).split(network.batch):
+                loss = loss_of(net(inputs[rows]), labels[rows])
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                optimizer.step()
+                total += loss.detach()
+        return float(total) / network.steps
+
+    return Training(run, torch.get_num_threads())

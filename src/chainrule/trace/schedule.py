@@ -1,0 +1,230 @@
+"""Which values get computed together: nests of loops between matrix products.
+
+A *root* is a value that is computed for its own sake: an operand or result of a product, a
+reduction, a part of a concatenation, an output, or a costly value that several others read. All
+else is computed inside the roots that need it, as often as they need it. The roots are taken in
+the order of the graph; each joins the first nest that runs over the same elements, reads something
+the root reads too, and comes after all the root needs; or it opens a nest of its own.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from chainrule.trace.graph import ELEMENTWISE, VIEWS, Node, Shape
+from chainrule.trace.index import Indices, domain_indices, seen_through
+
+COSTLY = frozenset((
+    "exp", "expm1", "log", "log1p", "tanh", "pow", "sin", "cos", "sqrt", "div",
+))  # fmt: skip
+"""Operations that are better stored than done again."""
+
+RECOMPUTED = 8
+"""So many cheap operations are better stored than done again as well."""
+
+SOURCES = ("input", "array")
+
+
+@dataclass(frozen=True)
+class Root:
+    """A value to compute: `value` is stored in `target`, or is the reduction `target`.
+
+    They differ for the parts of a concatenation, which start at `start` along `axis` of `target`.
+    """
+
+    target: Node
+    value: Node
+    axis: int = 0
+    start: int = 0
+
+    @property
+    def reduces(self) -> bool:
+        return self.target is self.value and self.target.op.startswith("reduce.")
+
+    @property
+    def domain(self) -> Shape:
+        """The shape it is computed over: a reduction's argument, else its own."""
+        return self.value.args[0].shape if self.reduces else self.value.shape
+
+    @property
+    def in_row(self) -> bool:
+        """Whether it is a reduction over the last axes, known as soon as a row is done."""
+        return self.reduces and in_row(self.target)
+
+
+def in_row(node: Node) -> bool:
+    """Whether a reduction is over the last axes but not over all."""
+    rank = node.args[0].rank
+    axes = node.detail
+    return 0 < len(axes) < rank and axes == tuple(range(rank - len(axes), rank))
+
+
+@dataclass
+class Group:
+    """Roots that share a nest over `domain`.
+
+    split: the rows' axes are ``domain[:split]``; None as long as nothing is computed once a row.
+    """
+
+    domain: Shape
+    split: int | None = None
+    roots: list[Root] = field(default_factory=list[Root])
+    reads: set[Node] = field(default_factory=set[Node])
+
+    def fits(self, root: Root) -> bool:
+        """Whether the root's domain is this one, or one is the rows of the other."""
+        split = root.target.rank if root.in_row else None
+        own, theirs = self.domain, root.domain
+        if own != theirs:
+            shorter = min(own, theirs, key=len)
+            if not shorter or (*own[: len(shorter)],) != (*theirs[: len(shorter)],):
+                return False
+            if split not in (None, len(shorter)) or self.split not in (None, len(shorter)):
+                return False
+        return split is None or self.split in (None, split)
+
+    def add(self, root: Root, reads: Iterable[Node]) -> None:
+        if self.domain != root.domain:
+            self.split = min(len(self.domain), len(root.domain))
+            self.domain = max(self.domain, root.domain, key=len)
+        if root.in_row:
+            self.split = root.target.rank
+        self.roots.append(root)
+        self.reads |= {*reads, root.target}
+
+
+Step = Group | Node
+"""A group of roots, or a matrix product."""
+
+
+def matrix_base(node: Node) -> tuple[Node, bool]:
+    """Return the array behind a product's operand, and whether it is read transposed."""
+    transposed = node.op == "permute"
+    base = node.args[0] if transposed else node
+    return (base.args[0] if base.op == "reshape" else base), transposed
+
+
+def find_roots(nodes: list[Node], outputs: Iterable[Node]) -> set[Node]:
+    """Return the roots among the nodes that the outputs need."""
+    roots = {node for node in outputs if node.op not in SOURCES}
+    for node in nodes:
+        if node.op == "matmul":
+            roots.add(node)
+            roots |= {matrix_base(arg)[0] for arg in node.args}
+        elif node.op.startswith("reduce.") or node.op == "concat":
+            roots.add(node)
+        elif node.op in ("take", "take_along"):
+            roots.add(node.args[0])
+        elif node.op == "reshape" and seen_through(node, domain_indices(node.shape)) is None:
+            roots.add(node.args[0])
+    roots = {node for node in roots if node.op not in SOURCES}
+    return roots | _shared(nodes, roots)
+
+
+def _shared(nodes: list[Node], roots: set[Node]) -> set[Node]:
+    """Return the costly values that more than one root would compute."""
+    work: dict[Node, int] = {}
+    for node in nodes:
+        inside = sum(0 if arg in roots else work[arg] for arg in node.args)
+        own = RECOMPUTED if node.op in COSTLY else int(node.op in ELEMENTWISE)
+        work[node] = inside + own
+    found: set[Node] = set()
+    readers: dict[Node, set[Node]] = {node: set() for node in nodes}
+    for node in reversed(nodes):
+        stored = node in roots
+        if not stored and len(readers[node]) > 1 and work[node] >= RECOMPUTED:
+            stored = node.op in ELEMENTWISE
+            found |= {node} if stored else set()
+        for arg in node.args:
+            readers[arg] |= {node} if stored else readers[node]
+    return found
+
+
+def make_schedule(nodes: list[Node], roots: set[Node]) -> list[Step]:
+    """Return groups and products in an order in which all can be computed."""
+    steps: list[Step] = []
+    made_at: dict[Node, int] = {}
+    for node in nodes:
+        if node not in roots:
+            continue
+        if node.op == "matmul":
+            made_at[node] = len(steps)
+            steps.append(node)
+            continue
+        for root in _parts(node):
+            _place(root, steps, made_at, roots)
+    return steps
+
+
+def _parts(node: Node) -> Iterator[Root]:
+    if node.op != "concat":
+        yield Root(node, node)
+        return
+    start = 0
+    for part in node.args:
+        yield Root(node, part, node.detail, start)
+        start += part.shape[node.detail]
+
+
+def _place(
+    root: Root, steps: list[Step], made_at: dict[Node, int], roots: set[Node]
+) -> None:
+    touched = touches(root, roots)
+    reads = {node for node in touched if node.size > 1}
+    earliest = 0
+    for node, aligned in touched.items():
+        if node in made_at:
+            at = made_at[node]
+            group = steps[at]
+            together = aligned and isinstance(group, Group) and _readable(node, group)
+            earliest = max(earliest, at if together else at + 1)
+    for at in range(earliest, len(steps)):
+        group = steps[at]
+        if isinstance(group, Group) and group.fits(root) and (reads & group.reads or not reads):
+            break
+    else:
+        at, group = len(steps), Group(root.domain)
+        steps.append(group)
+    group.add(root, reads)
+    made_at[root.target] = max(at, made_at.get(root.target, 0))
+
+
+def _readable(node: Node, group: Group) -> bool:
+    """Whether what the group makes of the node can be read inside the group."""
+    return node.op != "concat" and (not node.op.startswith("reduce.") or in_row(node))
+
+
+def touches(root: Root, roots: set[Node]) -> dict[Node, bool]:
+    """Return the arrays a root reads, and whether each is read at the root's own place alone."""
+    found: dict[Node, bool] = {}
+    seen: set[tuple[Node, Indices]] = set()
+    place = domain_indices(root.domain)
+
+    def look(node: Node, indices: Indices, top: bool) -> None:
+        if (node, indices) in seen:
+            return
+        seen.add((node, indices))
+        if node.op in SOURCES or (node in roots and not top):
+            aligned = indices == domain_indices(node.shape) == place[: node.rank]
+            found[node] = found.get(node, True) and aligned
+            return
+        if node.op in ("take", "take_along"):
+            source, chosen = node.args
+            look(chosen, _choosing(node, indices), False)
+            found[source] = False
+        elif node.op in VIEWS:
+            inner = seen_through(node, indices)
+            look(node.args[0], inner if inner is not None else (), False)
+        else:
+            for arg in node.args:
+                look(arg, indices if arg.rank else (), False)
+
+    if root.reduces:
+        look(root.value.args[0], place, False)
+    else:
+        look(root.value, place, root.target is root.value)
+    return found
+
+
+def _choosing(node: Node, indices: Indices) -> Indices:
+    """Where a gather's index is read for one of its elements."""
+    return (indices[node.detail],) if node.op == "take" else indices
