@@ -26,10 +26,13 @@ class Disturbance:
     def __init__(self) -> None:
         self._busy, self._own, self._clock = _busy(), time.process_time(), time.perf_counter()
 
-    def cores(self) -> float | None:
-        """Return the mean number of cores that worked for others than this process."""
+    def cores(self, of_child: float = 0.0) -> float | None:
+        """Return the mean number of cores that worked for others than this process.
+
+        of_child: the processor seconds that its child took, which are not counted either.
+        """
         busy = _busy()
         if busy is None or self._busy is None:
             return None
-        others = (busy - self._busy) - (time.process_time() - self._own)
+        others = (busy - self._busy) - (time.process_time() - self._own) - of_child
         return round(max(others, 0.0) / (time.perf_counter() - self._clock), 2)

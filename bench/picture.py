@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from bench.summary import Spread
 from bench.table import number
@@ -41,7 +41,7 @@ class Curves(NamedTuple):
 def bars(panels: Sequence[Bars], label: str, path: Path, columns: int = 2) -> None:
     """Draw panels of bars with medians, and whiskers from the smallest to the largest."""
     most = max(len(panel.values) for panel in panels)
-    figure, axes = _panels(len(panels), columns, height=0.9 + 0.3 * most)
+    figure, axes = _panels(len(panels), columns, height=max(1.6, 0.9 + 0.3 * most))
     for axis, panel in zip(axes, panels, strict=False):
         names, found = list(panel.values), list(panel.values.values())
         medians = [value.median for value in found]
@@ -54,13 +54,16 @@ def bars(panels: Sequence[Bars], label: str, path: Path, columns: int = 2) -> No
         for place, value in enumerate(found):
             axis.annotate(
                 number(value.median), (value.high, place), (5, 0),
-                textcoords="offset points", va="center", fontsize=8,
+                textcoords="offset points", va="center", fontsize=8, zorder=3,
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
             )  # fmt: skip
         if panel.line is not None:
             axis.axvline(panel.line, color="black", linestyle=":", linewidth=1)
         axis.set_yticks(range(len(names)), names, fontsize=9)
         axis.invert_yaxis()
         axis.set_xlim(0, 1.18 * max(value.high for value in found))
+        axis.xaxis.set_major_locator(MaxNLocator(5))
+        axis.xaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
         axis.set_title(panel.title, fontsize=10, loc="left")
         axis.set_xlabel(label, fontsize=9)
         axis.spines[["top", "right"]].set_visible(False)
@@ -85,8 +88,11 @@ def curves(panels: Sequence[Curves], path: Path, columns: int = 2) -> None:
             axis.plot(xs, [points[x] for x in xs], label=name, color="black", linewidth=1, ls=":")
         axis.set_xscale("log", base=2)
         axis.set_yscale("log")
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
+        axis.yaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
+        axis.yaxis.set_minor_locator(NullLocator())
         ticks = sorted({x for points in panel.curves.values() for x in points})
-        axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks], fontsize=8, rotation=30)
+        axis.set_xticks(ticks, [f"{tick:,.0f}" for tick in ticks], fontsize=8, rotation=30)
         axis.xaxis.set_minor_locator(NullLocator())
         axis.set_title(panel.title, fontsize=10, loc="left")
         axis.set_xlabel(panel.x, fontsize=9)

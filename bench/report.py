@@ -14,7 +14,7 @@ MARK = re.compile(r"^<!-- insert: (\w+) -->$", re.MULTILINE)
 
 
 def write(results: Path, page: Path, pictures: Path) -> None:
-    """Write `page` from the JSON files in `results`; its pictures go to the folder `pictures` beside.
+    """Write `page` from the JSON files in `results`; its pictures go to `pictures`, beside it.
 
     Raises `FileNotFoundError` where there is no template.
     """
@@ -23,7 +23,7 @@ def write(results: Path, page: Path, pictures: Path) -> None:
         suite = match[1]
         found = read(results, suite)
         if found is None:
-            return f"Not measured yet: `python -m bench {suite}`."
+            return f"Not measured yet; `python -m bench {suite}` does it."
         module = import_module(f"bench.suites.{suite}")
         images = "\n".join(
             f"![{name.removesuffix('.png')}]({pictures.name}/{name})"

@@ -49,4 +49,5 @@ def write(found: dict[str, Any], folder: Path) -> Path:
 def read(folder: Path, suite: str) -> dict[str, Any] | None:
     """Return a suite's result; None if it has not been measured."""
     path = folder / f"{suite}.json"
-    return json.loads(path.read_text()) if path.exists() else None
+    found = json.loads(path.read_text()) if path.exists() else {}
+    return found if found.get("suite") == suite else None

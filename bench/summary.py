@@ -50,12 +50,12 @@ def paired(ours: Samples, theirs: Samples, name: str) -> Spread | None:
 def exponent(points: Mapping[float, float]) -> float | None:
     """Return the slope of log(y) over log(x), least squares over the upper half of the points.
 
-    The upper half, because a fixed cost hides the growth where the work is small; None for fewer
-    than two points there.
+    The upper half, because a fixed cost hides the growth where the work is small, but two at least;
+    None for fewer than two points in all.
     """
-    upper = sorted(points.items())[len(points) // 2 :]
-    if len(upper) < 2:
+    if len(points) < 2:
         return None
+    upper = sorted(points.items())[-max(2, -(-len(points) // 2)) :]
     x, y = np.log(np.asarray(upper, dtype=float).T)
     return float(np.polyfit(x, y, 1)[0])
 

@@ -2,9 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
+from textwrap import fill
 from typing import Any
 
 from bench.summary import Spread
+
+BUSY = 0.5
+"""Cores at work for others, from which on a measurement is disturbed."""
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -73,10 +77,11 @@ def origin(result: Mapping[str, Any]) -> str:
         text += f" Linear algebra: {', '.join(blas)}."
     shares = [s["disturbance"] for s in result["samples"] if s.get("disturbance") is not None]
     if shares:
+        high = sum(share > BUSY for share in shares)
         text += (
-            f" Others kept {median(shares):.2f} cores busy meanwhile (median; at most "
-            f"{max(shares):.2f})."
+            f" Other work on the machine: {median(shares):.2f} cores (median), more than {BUSY} in "
+            f"{high} of {len(shares)} measurements."
         )
     if result["quick"]:
         text += " **A quick run: too short to be quoted.**"
-    return text + "\n"
+    return fill(text, 120, break_long_words=False, break_on_hyphens=False) + "\n"

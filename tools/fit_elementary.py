@@ -8,16 +8,12 @@ the lowest power is rounded first and the others are fitted again to what the ro
 from collections.abc import Callable
 
 import numpy as np
-from mpmath import cos, expm1, log, log1p, lu_solve, matrix, mp, mpf, nstr, pi, sqrt
+from mpmath import cos, exp, expm1, log, log1p, lu_solve, matrix, mp, mpf, nstr, pi, sqrt, tanh
 
 INTERVALS = 1201
 EXCHANGES = 20
 
 Function = Callable[[mpf], mpf]
-
-
-def half_expm1_double(r: mpf) -> mpf:
-    return expm1(2 * r) / 2
 
 
 def evaluate(powers: list[mpf], x: mpf) -> mpf:
@@ -62,15 +58,23 @@ def best(target: list[mpf], weight: list[mpf], grid: list[mpf], count: int) -> l
     return found
 
 
-def fit(name: str, function: Function, low: mpf, high: mpf, degree: int, bits: int) -> None:
-    """Print q of function(r) = r + r**2 q(r) on low <= r <= high, highest power first."""
+def fit(
+    name: str,
+    target_at: Function,
+    weight_at: Function,
+    ends: tuple[mpf, mpf],
+    degree: int,
+    bits: int,
+) -> None:
+    """Print the polynomial closest to the target between the ends, highest power first."""
+    width, digits = (np.float32, 24) if bits == 32 else (np.float64, 53)
+    low, high = ends
     grid = [
         (low + high) / 2 - (high - low) / 2 * cos(pi * (i + mpf(0.5)) / (INTERVALS + 1))
         for i in range(INTERVALS + 1)
     ]
-    weight = [abs(r * r / function(r)) for r in grid]
-    target = [(function(r) - r) / r**2 for r in grid]
-    width = np.float32 if bits == 32 else np.float64
+    weight = [weight_at(x) for x in grid]
+    target = [target_at(x) for x in grid]
 
     def rounded(powers: list[mpf]) -> list[float]:
         return [float(width(str(power))) for power in powers]
@@ -78,18 +82,17 @@ def fit(name: str, function: Function, low: mpf, high: mpf, degree: int, bits: i
     def error(powers: list[float]) -> mpf:
         exact = [mpf(power) for power in powers]
         return max(
-            w * abs(evaluate(exact, r) - t) for r, w, t in zip(grid, weight, target, strict=True)
+            w * abs(evaluate(exact, x) - t) for x, w, t in zip(grid, weight, target, strict=True)
         )
 
     once = rounded(best(target, weight, grid, degree + 1))
     others = best(
-        [(t - mpf(once[0])) / r for r, t in zip(grid, target, strict=True)],
-        [w * abs(r) for r, w in zip(grid, weight, strict=True)],
+        [(t - mpf(once[0])) / x for x, t in zip(grid, target, strict=True)],
+        [w * abs(x) for x, w in zip(grid, weight, strict=True)],
         grid,
         degree,
     )
     chosen = min(once, [once[0], *rounded(others)], key=error)
-    digits = 24 if bits == 32 else 53
     scaled = nstr(error(chosen) * mpf(2) ** digits, 2)
     print(f"float{bits}, {name}: largest relative error {scaled} * 2**-{digits}")
     for power in reversed(chosen):
@@ -100,10 +103,31 @@ def main() -> None:
     mp.dps = 60
     ln2 = log(mpf(2))
     root = sqrt(mpf(2))
-    for bits, exp_degree, tanh_degree, log_degree in ((32, 5, 4, 7), (64, 11, 9, 18)):
-        fit("expm1(r)", expm1, -ln2, ln2, exp_degree, bits)
-        fit("expm1(2 r) / 2", half_expm1_double, -ln2 / 4, ln2 / 4, tanh_degree, bits)
-        fit("log1p(r)", log1p, 1 / root - 1, root - 1, log_degree, bits)
+    for bits, exp_degree, tanh_degree, log_degree in ((32, 5, 2, 7), (64, 11, 7, 19)):
+        fit(
+            "(expm1(r) - r) / r**2",
+            lambda r: (expm1(r) - r) / r**2,
+            lambda r: r**2 / (abs(expm1(r)) if log(mpf(3) / 4) <= r <= log(mpf(3) / 2) else exp(r)),
+            (-ln2, ln2 * mpf(129) / 128),
+            exp_degree,
+            bits,
+        )
+        fit(
+            "(tanh(r) - r) / r**3 in z = r**2",
+            lambda z: (tanh(sqrt(z)) / sqrt(z) - 1) / z,
+            lambda z: z * sqrt(z) / tanh(sqrt(z)),
+            (mpf(0), (ln2 / 2) ** 2),
+            tanh_degree,
+            bits,
+        )
+        fit(
+            "(log1p(r) - r) / r**2",
+            lambda r: (log1p(r) - r) / r**2,
+            lambda r: abs(r**2 / log1p(r)),
+            (1 / root - 1, root - 1),
+            log_degree,
+            bits,
+        )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """chainrule: one `Trainer.fit` over all the epochs, history kept, on any backend."""
 
-from inspect import signature
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -16,18 +15,19 @@ def build(
     y: np.ndarray,
     *,
     backend: str = "numpy",
-    compile: bool | None = None,
+    compile: Literal["auto"] | bool = "auto",
 ) -> Training:
-    """Return the training with a `Trainer` on `backend`; `compile` None leaves its default."""
+    """Return the training with a `Trainer` on `backend`."""
     layers: list[Any] = []
     for width in network.sizes[1:-1]:
         layers += [cr.Dense(width), getattr(cr, network.activation)()]
     layers.append(cr.Dense(network.sizes[-1]))
-    settings: dict[str, Any] = {}
-    if compile is not None and "compile" in signature(cr.Trainer.__init__).parameters:
-        settings["compile"] = compile
     trainer = cr.Trainer(
-        cr.Sequential(*layers), network.loss, network.optimizer, backend=backend, **settings
+        cr.Sequential(*layers),
+        network.loss,
+        network.optimizer,
+        backend=backend,
+        compile=compile,
     )
 
     def run(epochs: int) -> float:

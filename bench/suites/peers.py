@@ -13,7 +13,7 @@ from bench.table import missing_lines, number, origin, ranged, table
 
 SECONDS = {"wide": 2.5}
 HEADER = (
-    "", "µs a step", "chainrule / it", "it / GEMMs", "ready after s", "peak MiB", "threads",
+    "", "µs a step", "chainrule / it", "it / GEMMs", "ready after s", "peak MiB", "OS threads",
 )  # fmt: skip
 
 
@@ -64,7 +64,7 @@ def _row(name: str, own: dict[str, Samples]) -> list[str]:
     samples = own[name]
     ratio = paired(own[OURS], samples, "microseconds") if OURS in own and name != OURS else None
     floor = paired(samples, own[FLOOR], "microseconds") if FLOOR in own and name != FLOOR else None
-    threads = samples[0]["threads"] or samples[0]["process_threads"] or "?"
+    threads = samples[0]["process_threads"] or "?"
     title = CONTENDERS[name].title
     return [
         f"{name} ({title})",

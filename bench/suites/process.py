@@ -111,7 +111,7 @@ def tables(found: dict[str, Any]) -> str:
         for name, samples in own.items():
             row = [name, ranged(of(samples, "seconds"))]
             for ours in (FIRST, SECOND):
-                compared = ours in own and not name.startswith("chainrule,")
+                compared = ours in own and name not in (FIRST, SECOND)
                 row.append(ranged(paired(own[ours], samples, "seconds") if compared else None))
             row.append(number(of(samples, "peak_bytes").high / 2**20))
             row.append(f"{of(samples, 'accuracy').median:.3f}")

@@ -22,16 +22,20 @@ WHAT = {
 MEMORY = "wide"
 
 
+STEPS = 32
+"""Updates an epoch, but for the sweep of rows."""
+
+
 def _width(w: int) -> Network:
-    return Network(f"width {w}", (w, w, w, 10), 128, 128 * 32)
+    return Network(f"width {w}", (w, w, w, 10), 128, 128 * STEPS)
 
 
 def _depth(d: int) -> Network:
-    return Network(f"depth {d}", (128,) * (d + 1) + (10,), 128, 128 * 32)
+    return Network(f"depth {d}", (128,) * (d + 1) + (10,), 128, 128 * STEPS)
 
 
 def _batch(b: int) -> Network:
-    return Network(f"batch {b}", (256, 256, 256, 10), b, b * 32)
+    return Network(f"batch {b}", (256, 256, 256, 10), b, b * STEPS)
 
 
 def _rows(n: int) -> Network:
@@ -46,7 +50,7 @@ SWEEPS = {
 }
 """The network for each size, and the sizes."""
 
-QUICK = {"width": (256, 512), "depth": (4, 8), "batch": (128, 512), "rows": (4096, 16384)}
+QUICK = {"width": (128, 256), "depth": (2, 4), "batch": (64, 128), "rows": (4096, 16384)}
 
 
 def measure(settings: Settings) -> dict[str, Any]:
@@ -169,7 +173,7 @@ def draw(found: dict[str, Any], folder: Path) -> list[str]:
             labelled[mode if slope is None else f"{mode}: exponent {slope:.2f}"] = own
         first = next(iter(points.values()))
         last = max(first)
-        for x in sorted(first)[len(first) // 2 :]:
+        for x in sorted(first)[-max(2, -(-len(first) // 2)) :]:
             line[x] = first[last].median * (x / last) ** EXPECTED[sweep]
         unit = "microseconds an epoch" if sweep == "rows" else "microseconds a step"
         plain = {f"arithmetic: exponent {EXPECTED[sweep]}": line}

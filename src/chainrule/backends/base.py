@@ -7,7 +7,8 @@ from typing import Any, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
 
-from chainrule.typing import Array, Namespace
+from chainrule.backends.scan import Advice, Scan, Step
+from chainrule.typing import Array, Namespace, State, Tree
 
 DTYPES = ("float32", "float64", "float16")
 """The float dtypes a backend can compute in; a backend may offer fewer."""
@@ -80,6 +81,17 @@ class Backend(Protocol):
 
         `donate` gives the positions of the arguments that are dead after the call.
         """
+        ...
+
+    def advise(self, step: Step, state: State, data: Tree, controls: Tree, steps: int) -> Advice:
+        """Say whether `scan` can compile this step, and whether that pays for so many `steps`.
+
+        It looks at sizes and counts alone, so that a run decides the same whenever it is repeated.
+        """
+        ...
+
+    def scan(self, step: Step, *, compiled: bool) -> Scan:
+        """Return what runs many steps, compiled or as they stand; see `Scan`."""
         ...
 
     def scope(self) -> AbstractContextManager[Any]:

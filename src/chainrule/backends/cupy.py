@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from chainrule.backends.base import DTYPES
 from chainrule.backends.host import check_own, from_host, refuse_foreign
-from chainrule.typing import Array, Namespace
+from chainrule.backends.scan import Advice, Scan, Step, eager_scan
+from chainrule.typing import Array, Namespace, State, Tree
 
 _cupy: Any = import_module("cupy")
 _xp: Any = import_module("array_api_compat.cupy")
@@ -89,6 +90,12 @@ class CupyBackend:
         self, function: Callable[..., Any], donate: Sequence[int] = ()
     ) -> Callable[..., Any]:
         return function
+
+    def advise(self, step: Step, state: State, data: Tree, controls: Tree, steps: int) -> Advice:
+        return Advice(False, False, "on CuPy steps run eagerly")
+
+    def scan(self, step: Step, *, compiled: bool) -> Scan:
+        return eager_scan(self, step)
 
     def scope(self) -> AbstractContextManager[Any]:
         return _cupy.cuda.Device(self._number)

@@ -1,7 +1,7 @@
 """JAX on any device it offers; steps are compiled by ``jax.jit``."""
 
 import warnings
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from chainrule.backends.base import DTYPES
 from chainrule.backends.host import check_own, from_host, refuse_foreign
+from chainrule.backends.scan import Advice, Scan, Step, eager_scan, gathered
 from chainrule.errors import InputError
-from chainrule.typing import Array, Namespace
+from chainrule.typing import Array, Namespace, State, Tree
 
 _jax: Any = import_module("jax")
 _jnp: Any = import_module("jax.numpy")
@@ -62,6 +63,41 @@ def _x64(enabled: bool) -> AbstractContextManager[Any]:
     return experimental.enable_x64(enabled)
 
 
+def _loop(backend: "JaxBackend", step: Step) -> Callable[..., tuple[State, Tree]]:
+    """Return ``loop(state, data, controls, count)``: the first `count` steps of the controls.
+
+    The metrics have room for as many steps as the controls.
+    """
+
+    def one(state: State, data: Tree, controls: Tree, number: Array) -> tuple[State, Tree]:
+        control = {name: array[number] for name, array in controls.items()}
+        return step(_jnp, state, gathered(backend, data, control))
+
+    def loop(state: State, data: Tree, controls: Tree, count: Array) -> tuple[State, Tree]:
+        traced = _jax.jit(one)  # so that the shapes and the loop come from one trace
+        room = controls["indices"].shape[0]
+        _, shapes = _jax.eval_shape(traced, state, data, controls, count)
+        found = {name: _jnp.zeros((room, *x.shape), x.dtype) for name, x in shapes.items()}
+
+        def body(number: Array, carry: tuple[State, Tree]) -> tuple[State, Tree]:
+            state, found = carry
+            state, metrics = traced(state, data, controls, number)
+            return state, {name: found[name].at[number].set(x) for name, x in metrics.items()}
+
+        return _jax.lax.fori_loop(_jnp.int32(0), count, body, (state, found))
+
+    return loop
+
+
+def _padded(array: NDArray[Any], length: int) -> NDArray[Any]:
+    """Return the array with zeros after it, (length, ...)."""
+    if len(array) == length:
+        return array
+    padded = np.zeros((length, *array.shape[1:]), array.dtype)
+    padded[: len(array)] = array
+    return padded
+
+
 @dataclass(frozen=True)
 class JaxBackend:
     """JAX; `compile` is ``jax.jit`` with donation.
@@ -93,8 +129,9 @@ class JaxBackend:
                     f"backend 'jax' with dtype={self.dtype!r} holds no float64; "
                     "pass dtype='float', or choose dtype='float64' for the backend"
                 )
-            # device_put may share the host's memory; an immutable JAX array must not.
-            return _jnp.array(host, device=_by_name()[self.device])
+            # device_put may share the memory it is given, so it gets a copy; jnp.array would not,
+            # but compiles a program for each shape.
+            return _jax.device_put(np.array(host, copy=True), _by_name()[self.device])
 
     def _own(self, x: Any, dtype: str | None) -> Array:
         check_own(_jnp, x, dtype, self.name)
@@ -122,6 +159,31 @@ class JaxBackend:
         self, function: Callable[..., Any], donate: Sequence[int] = ()
     ) -> Callable[..., Any]:
         return _jax.jit(function, donate_argnums=tuple(donate))
+
+    def advise(self, step: Step, state: State, data: Tree, controls: Tree, steps: int) -> Advice:
+        return Advice(True, True, "jax.jit compiles a loop over the steps")
+
+    def scan(self, step: Step, *, compiled: bool) -> Scan:
+        """Return a jitted loop over the steps, or the step as it stands.
+
+        How often the loop runs is an argument of the program, and the controls are padded to a
+        power of two of steps, for a size of batch never to fewer than before: chunks of any
+        lengths share one trace, or a few while they grow.
+        """
+        if not compiled:
+            return eager_scan(self, step)
+        run = _jax.jit(_loop(self, step), donate_argnums=(0,))
+        rooms: dict[int, int] = {}
+
+        def scan(state: State, data: Tree, controls: Tree) -> Iterator[tuple[State, int, Tree]]:
+            count, rows = controls["indices"].shape
+            room = rooms[rows] = max(rooms.get(rows, 1), 1 << (count - 1).bit_length())
+            padded = {name: _padded(array, room) for name, array in controls.items()}
+            state, metrics = run(state, data, padded, np.int32(count))
+            yield state, count, {}
+            yield state, count, {name: np.asarray(x)[:count] for name, x in metrics.items()}
+
+        return scan
 
     @contextmanager
     def scope(self) -> Generator[None, None, None]:

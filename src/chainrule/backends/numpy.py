@@ -1,8 +1,9 @@
-"""NumPy on the CPU."""
+"""NumPy on the CPU; steps are compiled by LLVM where the extra ``fast`` is installed."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 
 from chainrule.backends.base import DTYPES
 from chainrule.backends.host import from_host, is_masked, refuse_foreign
-from chainrule.typing import Array, Namespace
+from chainrule.backends.scan import Advice, Scan, Step, eager_scan
+from chainrule.typing import Array, Namespace, State, Tree
 
 VERSION = np.__version__
 
@@ -30,9 +32,18 @@ def missing_device(device: str) -> str:
     return "NumPy runs on the CPU alone"
 
 
+def cannot_compile() -> str:
+    """Return why steps cannot be compiled here; empty if they can."""
+    if find_spec("llvmlite") is None:
+        return 'llvmlite is not installed: pip install "chainrule[fast]"'
+    from chainrule.backends.native.blas import find_blas
+
+    return "" if find_blas() else "the matrix products that NumPy uses (its BLAS) were not found"
+
+
 @dataclass(frozen=True)
 class NumpyBackend:
-    """NumPy, eagerly. Arrays share memory with the host's where the dtype allows."""
+    """NumPy. Arrays share memory with the host's where the dtype allows."""
 
     device: str = "cpu"
     dtype: str = "float32"
@@ -63,6 +74,22 @@ class NumpyBackend:
         self, function: Callable[..., Any], donate: Sequence[int] = ()
     ) -> Callable[..., Any]:
         return function
+
+    def advise(self, step: Step, state: State, data: Tree, controls: Tree, steps: int) -> Advice:
+        missing = cannot_compile()
+        if missing:
+            return Advice(False, False, missing)
+        from chainrule.backends.native.advice import advise
+
+        return advise(step, state, data, controls, steps)
+
+    def scan(self, step: Step, *, compiled: bool) -> Scan:
+        """Return one native program of all the steps, or the step as it stands."""
+        if not compiled:
+            return eager_scan(self, step)
+        from chainrule.backends.native.steps import NativeSteps
+
+        return NativeSteps(step)
 
     def scope(self) -> AbstractContextManager[Any]:
         return np.errstate(all="ignore")

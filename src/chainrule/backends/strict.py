@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.backends.host import check_own, from_host, refuse_foreign
+from chainrule.backends.scan import Advice, Scan, Step, eager_scan
 from chainrule.errors import InputError
-from chainrule.typing import Array, Namespace
+from chainrule.typing import Array, Namespace, State, Tree
 
 _strict: Any = import_module("array_api_strict")
 _Array: Any = _strict.empty(0).__class__
@@ -89,6 +90,12 @@ class StrictBackend:
         self, function: Callable[..., Any], donate: Sequence[int] = ()
     ) -> Callable[..., Any]:
         return function
+
+    def advise(self, step: Step, state: State, data: Tree, controls: Tree, steps: int) -> Advice:
+        return Advice(False, False, "array-api-strict runs eagerly")
+
+    def scan(self, step: Step, *, compiled: bool) -> Scan:
+        return eager_scan(self, step)
 
     def scope(self) -> AbstractContextManager[Any]:
         return np.errstate(all="ignore")

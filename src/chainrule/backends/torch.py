@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from chainrule.backends.base import DTYPES
 from chainrule.backends.host import check_own, from_host, refuse_foreign
+from chainrule.backends.scan import Advice, Scan, Step, eager_scan
 from chainrule.errors import InputError
-from chainrule.typing import Array, Namespace
+from chainrule.typing import Array, Namespace, State, Tree
 
 _torch: Any = import_module("torch")
 _xp: Any = import_module("array_api_compat.torch")
@@ -113,6 +114,14 @@ class TorchBackend:
         self, function: Callable[..., Any], donate: Sequence[int] = ()
     ) -> Callable[..., Any]:
         return function
+
+    def advise(self, step: Step, state: State, data: Tree, controls: Tree, steps: int) -> Advice:
+        return Advice(
+            True, False, "torch.compile takes longer than it gains; compile=True asks for it"
+        )
+
+    def scan(self, step: Step, *, compiled: bool) -> Scan:
+        return eager_scan(self, _torch.compile(step) if compiled else step)
 
     @contextmanager
     def scope(self) -> Generator[None, None, None]:

@@ -15,7 +15,7 @@ from chainrule.data.sampler import Sampler
 from chainrule.layers import Layer, Sequential
 from chainrule.layers.layer import is_random, train_forward
 from chainrule.ops.random import Key
-from chainrule.train.fit import batch_indices, stage_keys
+from chainrule.train.fit import batch_rows, stage_keys
 from chainrule.train.inputs import prepare_x, prepare_y
 from chainrule.train.step import PLACE, make_gradients
 from chainrule.train.trainer import Trainer
@@ -127,9 +127,12 @@ def _batches(
     """Yield each step's staged indices and, from the host, the rows they should be."""
     for first in range(0, steps, sampler.batches):
         epoch = first // sampler.batches
-        order = backend.stage(sampler.order(epoch), "index")
+        order = sampler.order(epoch)
         for number, rows in zip(range(steps - first), sampler.epoch(epoch), strict=False):
-            yield batch_indices(order, number, sampler.batch_size), rows
+            staged = backend.stage(
+                batch_rows(order, number, number + 1, sampler.batch_size), "index"
+            )
+            yield staged[0, ...], rows
 
 
 def _masks(

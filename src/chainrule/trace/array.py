@@ -165,7 +165,7 @@ class Traced:
 
     def __getitem__(self, key: Any) -> "Traced":
         """Slices, integers, None and ``...``."""
-        keys: tuple[Any, ...] = key if isinstance(key, tuple) else (key,)
+        keys = cast("tuple[Any, ...]", key if isinstance(key, tuple) else (key,))
         for part in keys:
             if isinstance(part, Traced | np.ndarray | list):
                 raise TraceError("indexing by an array or mask; use take or where")
@@ -217,13 +217,10 @@ def power(x: Any, exponent: Any) -> Traced:
     return elementwise("pow", x, exponent)
 
 
-def matmul(a: Traced, b: Traced) -> Traced:
+def matmul(a: Any, b: Any) -> Traced:
     """Matrix product; vectors and stacks of rows are brought to matrices."""
-    if not isinstance(a, Traced) or not isinstance(b, Traced):
-        graph = (a if isinstance(a, Traced) else b).graph
-        dtype = promoted(a, b)
-        a, b = (Traced(graph, lift(graph, x, dtype)) for x in (a, b))
-    graph, dtype = a.graph, promoted(a, b)
+    graph: Graph = (a if isinstance(a, Traced) else b).graph
+    dtype = promoted(a, b)
     if dtype.kind != "f":
         raise TraceError(f"matmul of {dtype.name}")
     if a.ndim == 0 or b.ndim == 0 or b.ndim > 2:

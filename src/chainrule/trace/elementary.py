@@ -74,8 +74,8 @@ class _Constants(NamedTuple):
     saturation: float  # tanh is 1 at and above
     smallest_normal: float
     rescaling: float  # the exponent that makes denormals normal
-    expm1_powers: tuple[float, ...]  # (expm1(r) - r) / r**2, |r| <= log(2)
-    half_expm1_powers: tuple[float, ...]  # (expm1(2 r) / 2 - r) / r**2, |r| <= log(2) / 4
+    expm1_powers: tuple[float, ...]  # (expm1(r) - r) / r**2, |r| <= 129/128 log(2)
+    tanh_powers: tuple[float, ...]  # (tanh(r) - r) / r**3 of r**2, 0 <= r <= log(2) / 2
     log1p_powers: tuple[float, ...]  # (log1p(r) - r) / r**2, sqrt(1/2) <= 1 + r <= sqrt(2)
 
 
@@ -92,19 +92,17 @@ _CONSTANTS = {
         smallest_normal=2.0**-126,
         rescaling=24.0,
         expm1_powers=(
-            0.00019781853188760579,
-            0.001409180578775704,
-            0.008334772661328316,
-            0.04166208207607269,
-            0.1666664034128189,
-            0.5000002384185791,
+            0.00019646076543722302,
+            0.0014085709117352962,
+            0.008335539139807224,
+            0.04166250303387642,
+            0.16666632890701294,
+            0.5000001788139343,
         ),
-        half_expm1_powers=(
-            0.044422250241041183,
-            0.13385704159736633,
-            0.3333384096622467,
-            0.6666619777679443,
-            0.9999999403953552,
+        tanh_powers=(
+            -0.04923439398407936,
+            0.1330103576183319,
+            -0.3333269953727722,
         ),
         log1p_powers=(
             0.0870840847492218,
@@ -129,51 +127,50 @@ _CONSTANTS = {
         smallest_normal=2.0**-1022,
         rescaling=54.0,
         expm1_powers=(
-            1.6055830041588538e-10,
-            2.105424829259023e-09,
-            2.5053124948006348e-08,
-            2.7556270304840176e-07,
-            2.75573122357224e-06,
-            2.4801590255222237e-05,
-            0.00019841269859510591,
-            0.0013888888888888606,
-            0.008333333333314492,
-            0.041666666666689584,
-            0.16666666666666718,
-            0.4999999999999996,
+            1.599370218492115e-10,
+            2.1052215503539836e-09,
+            2.505396578119206e-08,
+            2.7556301473206494e-07,
+            2.7557308196681127e-06,
+            2.4801590085281645e-05,
+            0.0001984126986772836,
+            0.0013888888885284527,
+            0.008333333333307547,
+            0.04166666666668587,
+            0.16666666666666746,
+            0.4999999999999997,
         ),
-        half_expm1_powers=(
-            2.5647764707787507e-05,
-            0.00014144192099248745,
-            0.0007054698641549297,
-            0.0031745929098455175,
-            0.012698412629217627,
-            0.0444444445759681,
-            0.13333333333383376,
-            0.333333333332643,
-            0.6666666666666671,
-            1.000000000000001,
+        tanh_powers=(
+            0.0004766118791037069,
+            -0.0014315830211371187,
+            0.003589280082907871,
+            -0.008863039846512008,
+            0.021869480666828766,
+            -0.05396825379273145,
+            0.13333333333143682,
+            -0.3333333333333263,
         ),
         log1p_powers=(
-            -0.02830072046840152,
-            0.06325163192302763,
-            -0.06787072668395248,
-            0.05973520076885888,
-            -0.060411144100391445,
-            0.0662160858311657,
-            -0.07160261763019474,
-            0.07697710647828988,
-            -0.08332551952224612,
-            0.09090583292599505,
-            -0.10000018191832248,
-            0.11111122018255837,
-            -0.1249999982965303,
-            0.1428571408716584,
-            -0.1666666666626863,
-            0.2000000000174178,
-            -0.25000000000012357,
-            0.33333333333328097,
-            -0.4999999999999997,
+            0.02600725089301163,
+            -0.05988172151211516,
+            0.06531922880004098,
+            -0.056865172212733385,
+            0.05660180632178009,
+            -0.06192771237196135,
+            0.06685527294583374,
+            -0.07150094056129823,
+            0.07691486578070415,
+            -0.08332855775580375,
+            0.09090923686794325,
+            -0.10000018149756415,
+            0.11111111248952918,
+            -0.12499999603983208,
+            0.1428571427633839,
+            -0.16666666671267397,
+            0.20000000000119317,
+            -0.24999999999976408,
+            0.3333333333333292,
+            -0.5000000000000003,
         ),
     ),
 }
@@ -182,13 +179,14 @@ _CONSTANTS = {
 def exp(f: Arithmetic[V, M], x: V) -> V:
     """e**x, gradually underflowing.
 
-    x = 2 n log(2) + r, so that the two factors 2**n are normal numbers wherever e**x is not zero.
+    x = 2 n log(2) + r, so that in e**r 2**n 2**n every factor is a normal number; r lies between
+    -127/128 log(2) and 129/128 log(2), which keeps e**r above 1/2 whatever the rounding of n.
     """
     c = _CONSTANTS[f.bits]
     x = _at_least(f, c.underflow, _at_most(f, c.overflow, x))
-    n, r = _reduce(f, x, 2.0)
-    scale = f.power_of_two(n)
-    one = f.const(1.0)
+    n = f.nearest(f.fma(x, f.const(0.5 / c.ln2), f.const(-1.0 / 256.0)))
+    r = _remainder(f, x, n, 2.0)
+    scale, one = f.power_of_two(n), f.const(1.0)
     power = f.fma(f.fma(_polynomial(f, c.expm1_powers, r), r, one), r, one)
     return f.mul(f.mul(power, scale), scale)
 
@@ -196,28 +194,36 @@ def exp(f: Arithmetic[V, M], x: V) -> V:
 def expm1(f: Arithmetic[V, M], x: V) -> V:
     """e**x - 1, accurate near 0.
 
-    x = n log(2) + r with |r| <= log(2) / 2, or up to log(2) where n stops short of overflowing 2**n;
-    expm1(x) = 2**n expm1(r) + (2**n - 1).
+    x = n log(2) + r and expm1(x) = 2**n expm1(r) + (2**n - 1), with 3/4 <= e**r <= 3/2 so that the sum
+    cancels least; r reaches log(2) where 2**n would overflow.
     """
     c = _CONSTANTS[f.bits]
     bounded = _at_least(f, c.negligible, _at_most(f, c.overflow, x))
-    n, r = _reduce(f, bounded, 1.0, c.largest_exponent)
+    nearest = f.nearest(f.fma(bounded, f.const(1.0 / c.ln2), f.const(-0.085)))
+    n = _at_most(f, c.largest_exponent, nearest)
+    r = _remainder(f, bounded, n, 1.0)
     scale = f.power_of_two(n)
-    y = f.fma(scale, _beyond_linear(f, c.expm1_powers, r), f.sub(scale, f.const(1.0)))
-    return f.copysign(y, x)
+    rest = f.sub(scale, f.const(1.0))
+    return f.copysign(f.fma(scale, _beyond_linear(f, c.expm1_powers, r), rest), x)
 
 
 def tanh(f: Arithmetic[V, M], x: V) -> V:
-    """The hyperbolic tangent, h / (h + 1) with h = expm1(2 |x|) / 2 and the sign of x.
+    """The hyperbolic tangent.
 
-    |x| = n log(2) / 2 + r; h = 2**n expm1(2 r) / 2 + (2**n - 1) / 2.
+    |x| = n log(2) / 2 + r with 0 <= r <= log(2) / 2, so that nothing cancels. With t = tanh(r), the
+    addition theorem gives tanh |x| = p / (p + (1 - t)), p = (2**n + 1) / 2 t + (2**n - 1) / 2; taking
+    the denominator from p makes p's rounding cancel where tanh nears 1.
     """
     c = _CONSTANTS[f.bits]
-    n, r = _reduce(f, _at_most(f, c.saturation, f.abs(x)), 0.5)
+    size = _at_most(f, c.saturation, f.abs(x))
+    half, minus_half = f.const(0.5), f.const(-0.5)
+    n = f.nearest(f.fma(size, f.const(2.0 / c.ln2), minus_half))
+    r = _remainder(f, size, n, 0.5)
+    square = f.mul(r, r)
+    t = f.fma(f.mul(square, r), _polynomial(f, c.tanh_powers, square), r)
     scale = f.power_of_two(n)
-    half = f.const(0.5)
-    h = f.fma(scale, _beyond_linear(f, c.half_expm1_powers, r), f.fma(scale, half, f.const(-0.5)))
-    return f.copysign(f.div(h, f.add(h, f.const(1.0))), x)
+    p = f.fma(f.fma(scale, half, half), t, f.fma(scale, half, minus_half))
+    return f.copysign(f.div(p, f.add(p, f.sub(f.const(1.0), t))), x)
 
 
 def log(f: Arithmetic[V, M], x: V) -> V:
@@ -266,14 +272,11 @@ def _beyond_linear(f: Arithmetic[V, M], powers: tuple[float, ...], r: V) -> V:
     return f.fma(f.mul(r, r), _polynomial(f, powers, r), r)
 
 
-def _reduce(f: Arithmetic[V, M], x: V, step: float, largest: float | None = None) -> tuple[V, V]:
-    """(n, r) with x = n step log(2) + r and n an integer, the nearest unless the largest."""
+def _remainder(f: Arithmetic[V, M], x: V, n: V, step: float) -> V:
+    """x - n step log(2)."""
     c = _CONSTANTS[f.bits]
-    n = f.nearest(f.mul(x, f.const(1.0 / (step * c.ln2))))
-    if largest is not None:
-        n = _at_most(f, largest, n)
     r = f.fma(n, f.const(-step * c.ln2_upper), x)
-    return n, f.fma(n, f.const(-step * c.ln2_lower), r)
+    return f.fma(n, f.const(-step * c.ln2_lower), r)
 
 
 def _log_scaled(f: Arithmetic[V, M], r: V, e: V) -> V:

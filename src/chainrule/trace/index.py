@@ -118,3 +118,9 @@ def seen_through(node: Node, indices: Indices) -> Indices | None:
             for i, (start, step) in zip(indices, node.detail, strict=True)
         )
     return reshaped(indices, node.shape, x.shape)
+
+
+def choosing(node: Node, indices: Indices) -> Indices:
+    """Indices into the numbers that a gather chooses by, from indices into the gather."""
+    axis: int = node.detail
+    return (indices[axis],) if node.op == "take" else indices

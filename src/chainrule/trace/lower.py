@@ -16,6 +16,7 @@ from chainrule.trace.index import (
     ZERO,
     Affine,
     Indices,
+    choosing,
     domain_indices,
     flat,
     seen_through,
@@ -139,9 +140,7 @@ class Lowering:
             where[root.axis] = where[root.axis] + Affine((), root.start)
         index = flat(where, root.target.shape)
         target = root.target
-        self._section(root, number).append(
-            Store(array_name(target), index, value, target.dtype)
-        )
+        self._section(root, number).append(Store(array_name(target), index, value, target.dtype))
 
     def _reduce(self, root: Root) -> None:
         target, argument = root.target, root.value.args[0]
@@ -169,9 +168,7 @@ class Lowering:
         self._names[target, at] = found
         if target in self.stored:
             index = flat(at, target.shape)
-            self.rows[number + 1].append(
-                Store(array_name(target), index, found, target.dtype)
-            )
+            self.rows[number + 1].append(Store(array_name(target), index, found, target.dtype))
 
     def _reduce_all(self, root: Root, kind: str, value: str, number: int) -> None:
         """Reduce to one number; the sum of the rows' sums is taken in float64."""
@@ -261,8 +258,7 @@ class Lowering:
 
     def _gather(self, node: Node, at: Indices, number: int, section: list[Statement]) -> str:
         source, chosen = node.args
-        where = (at[node.detail],) if node.op == "take" else at
-        picked = self._value(chosen, where, number)
+        picked = self._value(chosen, choosing(node, at), number)
         axis = Affine((), int(picked)) if isinstance(picked, int) else variable(picked)
         inside = (*at[: node.detail], axis, *at[node.detail + 1 :])
         return self._load(source, flat(inside, source.shape), section)
@@ -294,8 +290,7 @@ class Lowering:
         if node.op.startswith("reduce."):
             return ROW
         if node.op in ("take", "take_along"):
-            chosen = (at[node.detail],) if node.op == "take" else at
-            return max(self._index_level(at), self._level(node.args[1], chosen))
+            return max(self._index_level(at), self._level(node.args[1], choosing(node, at)))
         if len(node.args) == 1 and node.op in ("permute", "broadcast", "slice", "reshape"):
             inner = seen_through(node, at)
             return self._index_level(at) if inner is None else self._level(node.args[0], inner)
@@ -320,8 +315,7 @@ class Lowering:
         if node.op.startswith("reduce."):
             return self._pass(node.args[0], self.place) + 1
         if node.op in ("take", "take_along"):
-            chosen = (at[node.detail],) if node.op == "take" else at
-            return self._pass(node.args[1], chosen)
+            return self._pass(node.args[1], choosing(node, at))
         if len(node.args) == 1 and node.op in ("permute", "broadcast", "slice", "reshape"):
             inner = seen_through(node, at)
             return 0 if inner is None else self._pass(node.args[0], inner)

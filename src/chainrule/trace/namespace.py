@@ -6,18 +6,24 @@ from typing import Any, cast
 
 import numpy as np
 
-from chainrule.trace.array import TraceError, Traced, elementwise, lift, matmul, power, promoted
+from chainrule.trace.array import Traced, TraceError, elementwise, lift, matmul, power, promoted
 from chainrule.trace.graph import BOOL, DType, Graph, Node, Shape
 
 Axis = int | tuple[int, ...] | None
 
 
 def _unary(op: str, result: DType | None = None) -> Any:
-    return lambda self, x, /: elementwise(op, self.array(x), result=result)
+    def record(self: "Recorder", x: Any, /) -> Traced:
+        return elementwise(op, self.array(x), result=result)
+
+    return record
 
 
 def _binary(op: str, result: DType | None = None) -> Any:
-    return lambda self, x, y, /: elementwise(op, self.array(x), y, result=result)
+    def record(self: "Recorder", x: Any, y: Any, /) -> Traced:
+        return elementwise(op, self.array(x), y, result=result)
+
+    return record
 
 
 class Recorder:
@@ -92,9 +98,9 @@ class Recorder:
         return x if dtype is None else self.astype(x, dtype)
 
     def full(self, shape: Any, value: Any, *, dtype: Any = None, device: Any = None) -> Traced:
-        shape = (shape,) if isinstance(shape, int) else tuple(shape)
+        wanted: Shape = (shape,) if isinstance(shape, int) else tuple(shape)
         of = np.result_type(value) if dtype is None else np.dtype(dtype)
-        return self._of(self.graph.broadcast(lift(self.graph, value, of), shape))
+        return self._of(self.graph.broadcast(lift(self.graph, value, of), wanted))
 
     def zeros(self, shape: Any, *, dtype: Any = None, device: Any = None) -> Traced:
         return self.full(shape, 0, dtype=np.float64 if dtype is None else dtype)
@@ -177,12 +183,12 @@ class Recorder:
     # shapes and selections
 
     def reshape(self, x: Traced, /, shape: Any, *, copy: Any = None) -> Traced:
-        wanted = (shape,) if isinstance(shape, int) else tuple(shape)
+        wanted: Shape = (shape,) if isinstance(shape, int) else tuple(shape)
         if -1 in wanted:
             rest = prod(size for size in wanted if size != -1)
             wanted = tuple(x.size // max(rest, 1) if size == -1 else size for size in wanted)
         if prod(wanted) != x.size:
-            raise ValueError(f"cannot reshape {x.shape} to {tuple(shape)}")
+            raise ValueError(f"cannot reshape {x.shape} to {shape}")
         return self._of(self.graph.reshape(x.node, wanted))
 
     def permute_dims(self, x: Traced, /, axes: Sequence[int]) -> Traced:

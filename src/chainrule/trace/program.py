@@ -25,7 +25,6 @@ from chainrule.trace.loops import (
 from chainrule.trace.lower import Lowering, array_name
 from chainrule.trace.schedule import (
     SOURCES,
-    Group,
     Step,
     find_roots,
     in_row,
@@ -44,7 +43,7 @@ def make_program(trace: Trace, replaces: Mapping[str, str]) -> Program:
     outputs = {
         name: node for name, node in trace.outputs.items() if _unchanged(name, node, replaces)
     }
-    nodes = [node for node in trace.nodes]
+    nodes = trace.nodes
     finals = _finals(trace, outputs, replaces)
     roots = find_roots(nodes, finals.values())
     schedule = make_schedule(nodes, roots)
@@ -54,7 +53,9 @@ def make_program(trace: Trace, replaces: Mapping[str, str]) -> Program:
         if node.op in SOURCES:
             place = "input" if node.op == "input" else "constant"
             value = node.detail if node.op == "array" else None
-            arrays[array_name(node)] = Array(array_name(node), node.size, node.dtype, place, 0, value)
+            arrays[array_name(node)] = Array(
+                array_name(node), node.size, node.dtype, place, 0, value
+            )
         elif node in stored:
             arrays[array_name(node)] = Array(array_name(node), node.size, node.dtype, "arena")
     steps: list[Nest | Product | Copy] = []

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from chainrule.trace.graph import ELEMENTWISE, VIEWS, Node, Shape
-from chainrule.trace.index import Indices, domain_indices, seen_through
+from chainrule.trace.index import Indices, choosing, domain_indices, seen_through
 
 COSTLY = frozenset((
     "exp", "expm1", "log", "log1p", "tanh", "pow", "sin", "cos", "sqrt", "div",
@@ -112,12 +112,17 @@ def find_roots(nodes: list[Node], outputs: Iterable[Node]) -> set[Node]:
             roots |= {matrix_base(arg)[0] for arg in node.args}
         elif node.op.startswith("reduce.") or node.op == "concat":
             roots.add(node)
-        elif node.op in ("take", "take_along"):
-            roots.add(node.args[0])
-        elif node.op == "reshape" and seen_through(node, domain_indices(node.shape)) is None:
+        elif node.op in ("take", "take_along") or (
+            node.op == "reshape" and seen_through(node, domain_indices(node.shape)) is None
+        ):
             roots.add(node.args[0])
     roots = {node for node in roots if node.op not in SOURCES}
     return roots | _shared(nodes, roots)
+
+
+def _divides(node: Node) -> bool:
+    """Whether a node is a reshape whose indices would need a division."""
+    return node.op == "reshape" and seen_through(node, domain_indices(node.shape)) is None
 
 
 def _shared(nodes: list[Node], roots: set[Node]) -> set[Node]:
@@ -159,15 +164,13 @@ def _parts(node: Node) -> Iterator[Root]:
     if node.op != "concat":
         yield Root(node, node)
         return
-    start = 0
+    start, axis = 0, int(node.detail)
     for part in node.args:
-        yield Root(node, part, node.detail, start)
-        start += part.shape[node.detail]
+        yield Root(node, part, axis, start)
+        start += part.shape[axis]
 
 
-def _place(
-    root: Root, steps: list[Step], made_at: dict[Node, int], roots: set[Node]
-) -> None:
+def _place(root: Root, steps: list[Step], made_at: dict[Node, int], roots: set[Node]) -> None:
     touched = touches(root, roots)
     reads = {node for node in touched if node.size > 1}
     earliest = 0
@@ -209,7 +212,7 @@ def touches(root: Root, roots: set[Node]) -> dict[Node, bool]:
             return
         if node.op in ("take", "take_along"):
             source, chosen = node.args
-            look(chosen, _choosing(node, indices), False)
+            look(chosen, choosing(node, indices), False)
             found[source] = False
         elif node.op in VIEWS:
             inner = seen_through(node, indices)
@@ -223,8 +226,3 @@ def touches(root: Root, roots: set[Node]) -> dict[Node, bool]:
     else:
         look(root.value, place, root.target is root.value)
     return found
-
-
-def _choosing(node: Node, indices: Indices) -> Indices:
-    """Where a gather's index is read for one of its elements."""
-    return (indices[node.detail],) if node.op == "take" else indices

@@ -110,4 +110,10 @@ def _index(index: Affine) -> str:
 
 
 def _number(value: Any) -> str:
-    return value if isinstance(value, str) else f"{value:.9g}" if isinstance(value, float) else str(value)
+    return (
+        value
+        if isinstance(value, str)
+        else f"{value:.9g}"
+        if isinstance(value, float)
+        else str(value)
+    )

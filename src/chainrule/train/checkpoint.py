@@ -156,6 +156,7 @@ def run_settings(
         "seed": trainer.seed,
         "dtype": trainer.dtype,
         "backend": f"{trainer.backend.name}:{trainer.backend.device}",
+        "compiled": trainer.compiled,
         "model": _described(trainer.model),
         "loss": _described(trainer.loss),
         "optimizer": _described(trainer.optimizer),
@@ -163,6 +164,15 @@ def run_settings(
         "data": _checksum(trainer.backend, data),
         "validation": None if held is None else _checksum(trainer.backend, held),
     }
+
+
+def recorded(folder: Path) -> dict[str, Any]:
+    """Return the settings that the newest checkpoint was written with; empty if it has none."""
+    found = listed(folder)
+    try:
+        return dict(_read(found[-1])[1]["settings"]) if found else {}
+    except DataError:
+        return {}
 
 
 def _described(setting: object) -> str:

@@ -4,14 +4,15 @@ import itertools
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from math import isfinite
+from math import isfinite, prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule import tree
 from chainrule.backends.base import Backend
-from chainrule.data.sampler import Sampler
+from chainrule.data.sampler import Rows, Sampler
 from chainrule.errors import TrainingError
 from chainrule.ops.random import host_key
 from chainrule.optim.schedules import OnPlateau, rate_at
@@ -27,17 +28,32 @@ if TYPE_CHECKING:
 CHUNK = 256
 """Steps between two looks at the losses; nothing is read back from the device in between."""
 
+CHUNK_WORK = 8e9
+"""Multiplications in a chunk on a CPU, at most: about 0.2 s, for which an interrupt must wait."""
+
 Floats = NDArray[np.float64]
 
 
-def batch_indices(order: Array, number: int, size: int) -> Array:
-    """Return batch `number` of a staged order: `size` indices, or the tail."""
-    return order[number * size : min((number + 1) * size, order.shape[0])]
+def batch_rows(order: Rows, start: int, stop: int, size: int) -> Rows:
+    """Return batches `start` to `stop` of an epoch's order, (batches, size), or the tail alone."""
+    return order[start * size : stop * size].reshape(stop - start, -1)
 
 
 def stage_keys(backend: Backend, seed: int, steps: range) -> Array:
     """Return the keys of the steps, (len(steps), 2) int32, staged on the backend."""
     return backend.stage(np.stack([host_key(seed, step) for step in steps]), "int32")
+
+
+def first_controls(trainer: "Trainer", sampler: Sampler) -> Tree:
+    """Return the controls of a whole batch, for looking at their shapes and dtypes."""
+    stage, size = trainer.backend.stage, min(sampler.batch_size, sampler.rows)
+    controls = {
+        "indices": stage(np.arange(size).reshape(1, size), "index"),
+        "learning_rate": stage(np.zeros(1), "float"),
+    }
+    if trainer.random:
+        controls["key"] = stage_keys(trainer.backend, trainer.seed, range(1))
+    return controls
 
 
 @dataclass
@@ -53,6 +69,7 @@ class Fit:
     callbacks: Callbacks
     progress: Progress
     checkpoints: Checkpoints | None
+    compiled: bool
     _started: float = field(default=0.0, init=False)
 
     def run(self) -> None:
@@ -81,9 +98,7 @@ class Fit:
     def _updates(self) -> str | None:
         """Make the updates of an epoch that are left, a chunk at a time; return why to stop."""
         trainer, position, sampler = self.trainer, self.trainer.position, self.sampler
-        order = None
-        if not trainer.full_batch:
-            order = trainer.backend.stage(sampler.order(position.epoch), "index")
+        order = None if trainer.full_batch else sampler.order(position.epoch)
         for start, stop in self._chunks():
             losses = self._iterate() if order is None else self._chunk(order, start, stop)
             position.batch = stop
@@ -99,9 +114,9 @@ class Fit:
 
     def _chunks(self) -> Iterator[tuple[int, int]]:
         """Yield ranges of batches, cut where a checkpoint is due or a callback wants to look."""
-        start = self.trainer.position.batch
+        start, length = self.trainer.position.batch, self._chunk_length()
         while start < self.sampler.batches:
-            stop = min(start + CHUNK, self.sampler.batches)
+            stop = min(start + length, self.sampler.batches)
             if self.checkpoints is not None:
                 stop = min(stop, start + self.checkpoints.until_due(self.trainer.position.step))
             wait = self.callbacks.until_due(self.trainer.position.step)
@@ -110,31 +125,49 @@ class Fit:
             yield start, stop
             start = stop
 
-    def _chunk(self, order: Array, start: int, stop: int) -> Floats:
+    def _chunk_length(self) -> int:
+        """Return the steps in a chunk: fewer of large networks on a CPU."""
+        if self.trainer.backend.device != "cpu":
+            return CHUNK
+        size = sum(prod(array.shape) for array in tree.leaves(self.trainer.state["params"]))
+        return max(1, min(CHUNK, int(CHUNK_WORK / (3 * size * self.sampler.batch_size))))
+
+    def _chunk(self, order: Rows, start: int, stop: int) -> Floats:
         """Make the updates of batches `start` to `stop`; return the losses of those not skipped."""
         trainer, size = self.trainer, self.sampler.batch_size
-        step = trainer.programs.step(self.micro_batch)
-        first = trainer.position.step
-        numbers = range(first, first + stop - start)
-        rates = trainer.backend.stage(np.asarray([self._rate(n) for n in numbers]), "float")
-        keys = stage_keys(trainer.backend, trainer.seed, numbers) if trainer.random else None
-        found: dict[str, list[Array]] = {}
-        counts: list[int] = []
+        full = max(min(stop, len(order) // size), start)
+        scan = trainer.programs.scan(self.micro_batch, compiled=self.compiled)
+        done = 0
+        found: list[Tree] = []
         try:
-            for place, number in enumerate(range(start, stop)):
-                indices = batch_indices(order, number, size)
-                key = None if keys is None else keys[place, ...]
-                trainer.state, metrics = step(trainer.state, self.data, indices, rates[place], key)
-                counts.append(indices.shape[0])
-                for name, value in metrics.items():
-                    found.setdefault(name, []).append(value)
+            for first, last in ((start, full), (full, stop)):
+                if first == last:
+                    continue
+                controls = self._controls(order, first, last)
+                for state, steps, metrics in scan(trainer.state, self.data, controls):
+                    trainer.state, done = state, first - start + steps
+                    if metrics:
+                        found.append(metrics)
         except KeyboardInterrupt:
-            trainer.position.step += len(counts)
+            trainer.position.step += done
             raise
-        xp, to_numpy = trainer.backend.xp, trainer.backend.to_numpy
-        host = {name: to_numpy(xp.stack(values)) for name, values in found.items()}
-        weights = host.get("weight", np.asarray(counts))
-        return self._count(host["loss"], weights, host.get("finite"))
+        to_numpy = trainer.backend.to_numpy
+        host = {name: np.concatenate([to_numpy(m[name]) for m in found]) for name in found[0]}
+        rows = np.full(stop - start, size)
+        rows[-1] = min(stop * size, len(order)) - (stop - 1) * size
+        return self._count(host["loss"], host.get("weight", rows), host.get("finite"))
+
+    def _controls(self, order: Rows, start: int, stop: int) -> Tree:
+        """Return what differs between the steps of batches `start` to `stop`, all of one size."""
+        trainer = self.trainer
+        stage, step = trainer.backend.stage, trainer.position.step - trainer.position.batch
+        numbers = range(step + start, step + stop)
+        indices = stage(batch_rows(order, start, stop, self.sampler.batch_size), "index")
+        rates = np.asarray([self._rate(number) for number in numbers])
+        controls = {"indices": indices, "learning_rate": stage(rates, "float")}
+        if trainer.random:
+            controls["key"] = stage_keys(trainer.backend, trainer.seed, numbers)
+        return controls
 
     def _iterate(self) -> Floats:
         """Make one iteration of a full-batch optimizer; return its loss."""

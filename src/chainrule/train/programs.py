@@ -5,11 +5,13 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from chainrule.backends.base import Backend
-from chainrule.layers.layer import Layer, infer
+from chainrule.backends.scan import Advice, Scan
+from chainrule.errors import InputError
+from chainrule.layers.layer import Layer, describe, infer
 from chainrule.losses.loss import Loss
 from chainrule.train.loss_scale import to_float16
 from chainrule.train.settings import Penalties
-from chainrule.train.step import make_gradients, make_step
+from chainrule.train.step import Step, make_gradients, make_step
 from chainrule.typing import Array, Params, State, Tree
 
 Program = Callable[..., Any]
@@ -25,35 +27,34 @@ class Programs:
     optimizer: Any
     penalties: Penalties
     half: bool
-    _compiled: dict[Any, Program] = field(default_factory=dict[Any, Program], init=False)
+    _compiled: dict[Any, Any] = field(default_factory=dict[Any, Any], init=False)
 
-    def step(self, micro_batch: int | None) -> Program:
-        """Return ``step(state, data, indices, learning_rate, key) -> (state, metrics)``.
+    def advice(
+        self, micro_batch: int | None, state: State, data: Tree, controls: Tree, steps: int
+    ) -> Advice:
+        """Return what the backend says of compiling `steps` steps; it names what cannot be."""
+        try:
+            return self.backend.advise(self._step(micro_batch), state, data, controls, steps)
+        except Exception as error:  # what is wrong with a step shows best when it runs eagerly
+            why = str(error) if isinstance(error, InputError) else repr(error)
+            return Advice(False, False, f"{_layer_of(error)}{why} cannot be traced")
 
-        It gathers the rows `indices` of the data; the state is donated.
-        """
-        if micro_batch not in self._compiled:
-            backend, xp = self.backend, self.backend.xp
-            step = make_step(
-                self.model,
-                self.loss,
-                self.optimizer,
-                micro_batch=micro_batch,
-                half=self.half,
-                **asdict(self.penalties),
-            )
+    def scan(self, micro_batch: int | None, *, compiled: bool) -> Scan:
+        """Return what runs many steps; see `chainrule.backends.scan.Scan`."""
+        key = ("scan", micro_batch, compiled)
+        if key not in self._compiled:
+            self._compiled[key] = self.backend.scan(self._step(micro_batch), compiled=compiled)
+        return self._compiled[key]
 
-            def gathered(
-                state: State, data: Tree, indices: Array, learning_rate: Array, key: Array | None
-            ) -> tuple[State, Tree]:
-                batch = {name: backend.gather(array, indices) for name, array in data.items()}
-                batch["learning_rate"] = learning_rate
-                if key is not None:
-                    batch["key"] = key
-                return step(xp, state, batch)
-
-            self._compiled[micro_batch] = backend.compile(gathered, donate=(0,))
-        return self._compiled[micro_batch]
+    def _step(self, micro_batch: int | None) -> Step:
+        return make_step(
+            self.model,
+            self.loss,
+            self.optimizer,
+            micro_batch=micro_batch,
+            half=self.half,
+            **asdict(self.penalties),
+        )
 
     def gradients(self) -> Program:
         """Return ``gradients(params, running, data) -> (loss, grads, running)``.
@@ -86,3 +87,15 @@ class Programs:
 
             self._compiled["infer"] = self.backend.compile(run)
         return self._compiled["infer"]
+
+
+def _layer_of(error: BaseException) -> str:
+    """Return the innermost layer in whose code an error was raised, with a colon, or nothing."""
+    found = ""
+    at = error.__traceback__
+    while at is not None:
+        own = at.tb_frame.f_locals.get("self")
+        if hasattr(own, "init") and hasattr(own, "forward") and not hasattr(own, "layers"):
+            found = f"{describe(own)}: "
+        at = at.tb_next
+    return found

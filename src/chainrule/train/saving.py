@@ -47,7 +47,7 @@ def save(trainer: "Trainer", folder: Path) -> None:
         "loss": {"name": trainer.loss.name} | asdict(cast(Any, trainer.loss)),
         "optimizer": optimizer_to_json(trainer.optimizer),
         "penalties": asdict(trainer.penalties),
-        "trainer": {"dtype": trainer.dtype, "seed": trainer.seed},
+        "trainer": {"dtype": trainer.dtype, "seed": trainer.seed, "compile": trainer.compile},
         "trained_on": f"{trainer.backend.name}:{trainer.backend.device}",
         "in_shape": list(trainer.in_shape or ()),
     }

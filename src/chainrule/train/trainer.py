@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from math import prod
 from numbers import Real
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Literal, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from chainrule import tree
 from chainrule.backends import get
 from chainrule.backends.base import Backend
+from chainrule.backends.scan import Advice
 from chainrule.data.sampler import Sampler, check_batch_size
 from chainrule.data.splitting import split
 from chainrule.errors import BackendError, DataError, InputError
@@ -25,8 +26,8 @@ from chainrule.optim import OPTIMIZERS, FullBatchOptimizer, Optimizer
 from chainrule.optim.schedules import OnPlateau, PlateauState
 from chainrule.train import evaluation, loss_scale, saving
 from chainrule.train.callbacks import Callbacks
-from chainrule.train.checkpoint import Checkpoints, run_settings
-from chainrule.train.fit import Fit
+from chainrule.train.checkpoint import Checkpoints, recorded, run_settings
+from chainrule.train.fit import Fit, first_controls
 from chainrule.train.history import History
 from chainrule.train.inputs import prepare_weight, prepare_x, prepare_y
 from chainrule.train.programs import Programs
@@ -52,7 +53,9 @@ class Trainer:
     a device after a colon. dtype: ``"float32"``, ``"float64"``, or ``"float16"`` (computed in
     float16 with dynamic loss scaling, parameters kept in float32). seed: initial weights, batch
     order and dropout follow from it, the same on every backend. l1, l2, clip_norm, clip_value: see
-    `Penalties`.
+    `Penalties`. compile: "auto" compiles the steps where that is possible and pays (see
+    ``docs/compile.md``), True always (`InputError` where it is not possible), False never; after a
+    fit `compiled` says what was done and `compile_reason` why.
 
     Raises `InputError` for settings that cannot be used, `BackendError` for a backend that cannot.
 
@@ -77,6 +80,7 @@ class Trainer:
         l2: float = 0.0,
         clip_norm: float | None = None,
         clip_value: float | None = None,
+        compile: Literal["auto"] | bool = "auto",
     ) -> None:
         self.model = model
         self.loss: Loss = named("loss", loss, LOSSES, "row_weights")
@@ -95,6 +99,13 @@ class Trainer:
         self.state: State = {}
         self.position = Position()
         self.history = History()
+        if compile not in ("auto", True, False):
+            raise InputError(f"compile={compile!r:.80}: expected 'auto', True or False")
+        self.compile: Literal["auto"] | bool = compile
+        self.compiled = False
+        """Whether the last fit's steps were compiled."""
+        self.compile_reason = ""
+        """Why they were, or were not."""
         self.stopped = ""
         """Why the last fit ended before its epochs were done; empty if it did not."""
         self.plateau: PlateauState | None = None
@@ -222,6 +233,11 @@ class Trainer:
             check_two_rows(self.model, sampler, micro)
             watchers = Callbacks(callbacks)
             saver, kept = None, []
+            micro_batch = micro if size > micro else None
+            before = recorded(Path(checkpoint)) if checkpoint and resume else {}
+            kept_choice = None if "compiled" in allow_changed else before.get("compiled")
+            steps = epochs * sampler.batches
+            self._choose_compile(data, sampler, micro_batch, steps, kept_choice)
             if checkpoint is not None:
                 about = run_settings(
                     self, data, held, batch_size, accumulate, shuffle, drop_last, balanced
@@ -239,10 +255,30 @@ class Trainer:
             target = epochs if resume else self.position.epoch + epochs
             done = self.position.epoch * sampler.batches + self.position.batch
             bar = Progress(progress, target, sampler.batches, done_steps=done)
-            micro_batch = micro if size > micro else None
-            Fit(self, data, sampler, target, micro_batch, held, watchers, bar, saver).run()
+            Fit(
+                self, data, sampler, target, micro_batch, held, watchers, bar, saver, self.compiled
+            ).run()
             watchers.end(self, self.history)
         return self.history
+
+    def _choose_compile(
+        self, data: Tree, sampler: Sampler, micro_batch: int | None, steps: int, chosen: Any
+    ) -> None:
+        """Decide whether the steps are compiled; `chosen` is what the run to resume had decided."""
+        wanted = chosen if self.compile == "auto" and isinstance(chosen, bool) else self.compile
+        if self.full_batch:
+            advice = Advice(False, False, f"{self.optimizer.name} runs eagerly")
+        elif wanted is False:
+            advice = Advice(False, False, "compile=False")
+        else:
+            controls = first_controls(self, sampler)
+            advice = self.programs.advice(micro_batch, self.state, data, controls, steps)
+        if wanted is True and not advice.possible:
+            why = "compile=True" if self.compile is True else "the run to resume was compiled"
+            raise InputError(f"{why}: {advice.reason}")
+        self.compiled = advice.pays if wanted == "auto" else wanted
+        forced = wanted is True and not advice.pays
+        self.compile_reason = "compile=True" if forced else advice.reason
 
     def evaluate(self, X: Any, y: Any, *, sample_weight: Any = None) -> dict[str, float]:
         """Return the ``loss`` and ``accuracy``, for regressions the ``loss``, ``r2`` and ``mae``.

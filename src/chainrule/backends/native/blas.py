@@ -36,9 +36,9 @@ def find_blas() -> Blas | None:
         except (ImportError, OSError):
             continue
         for pattern, whole in _NAMES:
-            addresses = [_address(library, pattern.format(letter)) for letter in "sd"]
-            if all(addresses):
-                return Blas(*addresses, whole, pattern.format("?"))
+            sgemm, dgemm = (_address(library, pattern.format(letter)) for letter in "sd")
+            if sgemm and dgemm:
+                return Blas(sgemm, dgemm, whole, pattern.format("?"))
     return None
 
 

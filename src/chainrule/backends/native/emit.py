@@ -140,7 +140,9 @@ class _NestWriter:
         self.loops[loop.variable] = variable
         self._body(loop.body)
         self.loops = outside
-        f.lines.insert(at, f"  {variable} = phi i64 [ 0, %{before} ], [ {variable}.next, %{f.block} ]")
+        f.lines.insert(
+            at, f"  {variable} = phi i64 [ 0, %{before} ], [ {variable}.next, %{f.block} ]"
+        )
         f.do(f"{variable}.next = add nuw nsw i64 {variable}, 1")
         f.do(f"{variable}.done = icmp eq i64 {variable}.next, {loop.size}")
         f.do(f"br i1 {variable}.done, label %{label}.exit, label %{label}.head")
@@ -220,7 +222,9 @@ class _RunWriter:
             elif isinstance(step, Copy):
                 size = step.size * step.dtype.itemsize
                 target, source = self._at(step.target), self._at(step.source)
-                f.do(f"call void @llvm.memcpy.p0.p0.i64(ptr {target}, ptr {source}, i64 {size}, i1 0)")
+                f.do(
+                    f"call void @llvm.memcpy.p0.p0.i64(ptr {target}, ptr {source}, i64 {size}, i1 0)"
+                )
             else:
                 found = places(self.program, step).values()
                 given = ", ".join(f"ptr {self._at(name)}" for name in found)

@@ -1,0 +1,154 @@
+"""A training step as one native program that runs many steps in one call."""
+
+import ctypes
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule import tree
+from chainrule.backends.native import cache, emit, machine
+from chainrule.backends.native.blas import find_blas
+from chainrule.backends.native.planning import plan
+from chainrule.backends.scan import Step
+from chainrule.errors import BackendError
+from chainrule.trace.loops import Program
+from chainrule.trace.program import ALIGNMENT
+from chainrule.typing import State, Tree
+
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass
+class Executable:
+    """A program's machine code, with its constants and its working memory."""
+
+    program: Program
+    stepped: dict[str, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        blas = find_blas()
+        if blas is None:
+            raise BackendError("the BLAS that NumPy uses was not found")
+        arrays = self.program.arrays
+        self.stepped = {
+            name: array.size
+            for name, array in arrays.items()
+            if name.startswith(("controls.", "metrics."))
+        }
+        text = emit.emitted(self.program, self.stepped, blas.whole)
+        name = cache.name_of(text, machine.signature())
+        code = cache.load(name)
+        if code is None:
+            code = machine.machine_code(text)
+            cache.save(name, code)
+        self._entry, self._library = machine.linked(code, blas)
+        self._arguments = emit.arguments(self.program)
+        self._constants: Arrays = {
+            name: array.value for name, array in arrays.items() if array.place == "constant"
+        }
+        self._memory = np.empty(self.program.arena + ALIGNMENT, dtype=np.uint8)
+        self._arena = -(-self._memory.ctypes.data // ALIGNMENT) * ALIGNMENT
+
+    def run(
+        self, given: Mapping[str, NDArray[Any]], steps: int
+    ) -> tuple[Arrays, int, KeyboardInterrupt | None]:
+        """Run so many steps on the arrays given.
+
+        Return the metrics, the steps done (all or none), and an interrupt that came meanwhile.
+        """
+        metrics = {
+            name: np.empty(
+                (steps, *self.program.shapes.get(name, ())), self.program.arrays[name].dtype
+            )
+            for name in self.stepped
+            if name.startswith("metrics.")
+        }
+        known = {**given, **metrics, **self._constants}
+        pointers = (ctypes.c_void_p * (len(self._arguments) + 1))(
+            *(known[name].ctypes.data for name in self._arguments), self._arena
+        )
+        done = ctypes.c_int64(0)
+        interrupt = None
+        try:
+            self._entry(pointers, steps, ctypes.byref(done))
+        except KeyboardInterrupt as error:
+            interrupt = error
+        return metrics, done.value, interrupt
+
+
+class NativeSteps:
+    """Runs chunks of steps; a program is made for each shape of batch."""
+
+    def __init__(self, step: Step) -> None:
+        self._step = step
+        self._executables: dict[Any, Executable] = {}
+        self._state: State = {}
+        self._leaves: Arrays = {}
+        self._shapes: Any = ()
+        self._copies: dict[str, tuple[NDArray[Any], NDArray[Any]]] = {}
+
+    def __call__(
+        self, state: State, data: Tree, controls: Tree
+    ) -> Iterator[tuple[State, int, Tree]]:
+        """Make one step for each row of the controls; the state's arrays are written over."""
+        self._own(state)
+        executable = self._executable(data, controls)
+        given = dict(self._leaves)
+        for prefix, arrays in (("data", data), ("controls", controls)):
+            for name, array in arrays.items():
+                given[f"{prefix}.{name}"] = self._straight(name, array)
+        metrics, done, interrupt = executable.run(given, len(controls["indices"]))
+        yield self._state, done, {name.partition(".")[2]: v for name, v in metrics.items()}
+        if interrupt is not None:
+            raise interrupt
+
+    def _executable(self, data: Tree, controls: Tree) -> Executable:
+        key = (
+            self._shapes,
+            *((name, x.shape, x.dtype) for name, x in data.items()),
+            *((name, x.shape[1:], x.dtype) for name, x in controls.items()),
+        )
+        found = self._executables.get(key)
+        if found is None:
+            program = plan(self._step, self._state, data, controls)
+            found = self._executables[key] = Executable(program)
+        return found
+
+    def _own(self, state: State) -> None:
+        """Take a state: every array in row order, writable, in memory of its own."""
+        leaves: dict[str, Any] = tree.flatten({"state": state})
+        known = self._leaves
+        if leaves.keys() == known.keys() and all(x is known[name] for name, x in leaves.items()):
+            return
+        addresses: set[int] = set()
+        array: Any
+        for name, array in leaves.items():
+            fits = isinstance(array, np.ndarray) and array.flags.carray
+            if not fits or array.ctypes.data in addresses:
+                leaves[name] = np.array(array, order="C", copy=True)
+            addresses.add(leaves[name].ctypes.data)
+        self._leaves = leaves
+        self._shapes = tuple((name, x.shape, x.dtype) for name, x in leaves.items())
+        self._state = _like(state, leaves, "state")
+
+    def _straight(self, name: str, array: NDArray[Any]) -> NDArray[Any]:
+        """Return the array in row order; a copy is kept for as long as the same array comes."""
+        if array.flags.c_contiguous and array.flags.aligned:
+            return array
+        held = self._copies.get(name)
+        if held is None or held[0] is not array:
+            held = self._copies[name] = (array, np.array(array, order="C"))
+        return held[1]
+
+
+def _like(state: Tree, leaves: Arrays, prefix: str) -> Tree:
+    """Return a tree of the same branches, empty ones too, with leaves by their dotted names."""
+    return {
+        key: _like(cast(Tree, value), leaves, f"{prefix}.{key}")
+        if isinstance(value, dict)
+        else leaves[f"{prefix}.{key}"]
+        for key, value in state.items()
+    }
