@@ -26,7 +26,13 @@ def map(function: Callable[..., Any], tree: Tree, /, *rest: Tree) -> Tree:
 
 def leaves(tree: Tree) -> list[Any]:
     """Return the leaves in order."""
-    return list(flatten(tree).values())
+    found: list[Any] = []
+    for value in tree.values():
+        if isinstance(value, dict):
+            found += leaves(cast(Tree, value))
+        else:
+            found.append(value)
+    return found
 
 
 def flatten(tree: Tree, prefix: str = "") -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from numbers import Integral
 
 import numpy as np
@@ -11,6 +12,9 @@ from chainrule.errors import InputError
 from chainrule.ops.random import Rng, check_seed
 
 Rows = NDArray[np.int64]
+
+EPOCHS, SMALL = 16, 2**14
+"""The orders of so many epochs are made at a time, if they have no more than so many rows."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,9 @@ class Sampler:
             return self._balanced(epoch, self.balance)
         if not self.shuffle:
             return np.arange(self.rows)
-        return permutation(Rng(self.seed, "order", epoch), self.rows)
+        together = max(1, min(EPOCHS, SMALL // self.rows))
+        block = _orders(self.seed, self.rows, epoch // together, together)
+        return block[epoch % together].copy()
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Rows]:
         """Yield the batches of an epoch from batch `start` on, each (batch_size,) int64 or the
@@ -100,8 +106,20 @@ class Sampler:
 
 def permutation(rng: Rng, count: int) -> Rows:
     """Return 0 … count - 1 in the order of random words, ties by number, (count,) int64."""
-    words = rng.words(count).astype(np.uint64)
-    keyed = np.sort((words << np.uint64(32)) | np.arange(count, dtype=np.uint64))
+    return _sorted_by(rng.words(count))
+
+
+@lru_cache(maxsize=4)
+def _orders(seed: int, rows: int, block: int, together: int) -> Rows:
+    """Return the orders of a block of epochs, (together, rows); many small arrays cost more."""
+    steps = range(block * together, (block + 1) * together)
+    return _sorted_by(Rng(seed, "order").words_at(rows, steps))
+
+
+def _sorted_by(words: NDArray[np.uint32]) -> Rows:
+    """Return the places of the words along the last axis in their order, ties by place."""
+    places = np.arange(words.shape[-1], dtype=np.uint64)
+    keyed = np.sort((words.astype(np.uint64) << np.uint64(32)) | places, axis=-1)
     return (keyed & np.uint64(0xFFFFFFFF)).astype(np.int64)
 
 

@@ -67,7 +67,7 @@ def bits(xp: Namespace, key: Key, count: int) -> Array:
     half = (count + 1) // 2
     counters = xp.arange(half, dtype=xp.int32, device=getattr(key.words, "device", None))
     words = threefry2x32(xp, key.words, counters, counters * 0 + _place_word(key.place))
-    return xp.concat(words)[:count]
+    return xp.concat(words, axis=-1)[..., :count]
 
 
 def host_key(seed: int, step: int) -> NDArray[np.int32]:
@@ -103,6 +103,11 @@ class Rng:
         """Return (count,) words, each uniform over [0, 2**32)."""
         key = Key(host_key(self.seed, self.step if step is None else step), self.place)
         return bits(np, key, count).view(np.uint32)
+
+    def words_at(self, count: int, steps: range) -> NDArray[np.uint32]:
+        """Return the words of several steps at once, (len(steps), count)."""
+        keys = np.stack([host_key(self.seed, step) for step in steps], axis=1)[:, :, None]
+        return bits(np, Key(keys, self.place), count)[0].view(np.uint32)
 
     def uniform(self, shape: Shape) -> NDArray[np.float64]:
         """Return float64 numbers in [0, 1) with 53 random bits each."""

@@ -7,6 +7,9 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, TypedDict
 
+import numpy as np
+from numpy.typing import NDArray
+
 from chainrule import settings
 from chainrule.errors import InputError
 
@@ -35,6 +38,15 @@ def rate_at(lr: float | Schedule, step: int, plateau: "PlateauState | None" = No
             )
         return plateau["learning_rate"]
     return lr(step) if callable(lr) else float(lr)
+
+
+def rates_at(
+    lr: float | Schedule, steps: range, plateau: "PlateauState | None" = None
+) -> NDArray[np.float64]:
+    """Return the learning rates of several updates, (len(steps),)."""
+    if callable(lr) and not isinstance(lr, OnPlateau):
+        return np.asarray([float(lr(step)) for step in steps])
+    return np.full(len(steps), rate_at(lr, 0, plateau))
 
 
 @dataclass(frozen=True)

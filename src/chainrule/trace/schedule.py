@@ -112,9 +112,7 @@ def find_roots(nodes: list[Node], outputs: Iterable[Node]) -> set[Node]:
             roots |= {matrix_base(arg)[0] for arg in node.args}
         elif node.op.startswith("reduce.") or node.op == "concat":
             roots.add(node)
-        elif node.op in ("take", "take_along") or (
-            node.op == "reshape" and seen_through(node, domain_indices(node.shape)) is None
-        ):
+        elif node.op in ("take", "take_along") or _divides(node):
             roots.add(node.args[0])
     roots = {node for node in roots if node.op not in SOURCES}
     return roots | _shared(nodes, roots)

@@ -1,10 +1,9 @@
 """One call of `Trainer.fit`: epochs of steps, records, checkpoints."""
 
-import itertools
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from math import isfinite, prod
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from chainrule.backends.base import Backend
 from chainrule.data.sampler import Rows, Sampler
 from chainrule.errors import TrainingError
 from chainrule.ops.random import host_key
-from chainrule.optim.schedules import OnPlateau, rate_at
+from chainrule.optim.schedules import OnPlateau, rate_at, rates_at
 from chainrule.train.callbacks import Callbacks
 from chainrule.train.checkpoint import Checkpoints
 from chainrule.train.loss_scale import SMALLEST, all_finite
@@ -163,7 +162,7 @@ class Fit:
         stage, step = trainer.backend.stage, trainer.position.step - trainer.position.batch
         numbers = range(step + start, step + stop)
         indices = stage(batch_rows(order, start, stop, self.sampler.batch_size), "index")
-        rates = np.asarray([self._rate(number) for number in numbers])
+        rates = rates_at(trainer.optimizer.lr, numbers, trainer.plateau)
         controls = {"indices": indices, "learning_rate": stage(rates, "float")}
         if trainer.random:
             controls["key"] = stage_keys(trainer.backend, trainer.seed, numbers)
@@ -197,28 +196,31 @@ class Fit:
         Raises `TrainingError` at the first loss that is not finite.
         """
         trainer, position = self.trainer, self.trainer.position
-        taken = itertools.repeat(True) if finite is None else finite.tolist()
-        kept: list[float] = []
-        for loss, weight, counts in zip(losses.tolist(), weights.tolist(), taken, strict=False):
-            position.step += 1
-            if not counts:
-                position.skipped += 1
-                continue
-            if not isfinite(loss):
-                raise TrainingError(
-                    f"the loss became {loss:g} at step {position.step}, epoch "
-                    f"{position.epoch + 1}, {self._way_out(position.step - 1)}"
-                )
-            position.loss += loss * weight
-            position.weight += weight
-            kept.append(loss)
+        steps = position.step + 1 + np.arange(len(losses))
+        if finite is not None:
+            position.skipped += int(np.sum(~finite))
+            losses, weights, steps = losses[finite], weights[finite], steps[finite]
+            position.step += len(finite)
+        else:
+            position.step += len(losses)
+        losses = losses.astype(np.float64)
+        wrong = np.flatnonzero(~np.isfinite(losses))
+        if len(wrong):
+            first = wrong[0]
+            position.step = int(steps[first])
+            raise TrainingError(
+                f"the loss became {losses[first]:g} at step {position.step}, epoch "
+                f"{position.epoch + 1}, {self._way_out(position.step - 1)}"
+            )
+        position.loss = _running_sum(position.loss, losses * weights)
+        position.weight = _running_sum(position.weight, weights)
         if finite is not None and trainer.loss_scale <= SMALLEST:
             raise TrainingError(
                 f"float16 still overflows at step {position.step} with the smallest loss scale, "
                 f"{SMALLEST:g}; scale the inputs, lower the learning rate or choose "
                 f"dtype='float32'{self._last_good()}"
             )
-        return np.asarray(kept)
+        return losses
 
     def _require_finite(self) -> None:
         """Raise `TrainingError` unless all parameters are finite."""
@@ -271,3 +273,8 @@ class Fit:
             watched = float(record.get("val_loss", loss))
             trainer.plateau = trainer.optimizer.lr.observe(watched, trainer.plateau)
         return self.callbacks.epoch_end(trainer, record)
+
+
+def _running_sum(start: float, values: NDArray[Any]) -> float:
+    """Return ``start + values[0] + values[1] + …``, the same however a run is cut into chunks."""
+    return float(np.add.accumulate(np.concatenate(([start], values)))[-1])

@@ -222,9 +222,8 @@ class _RunWriter:
             elif isinstance(step, Copy):
                 size = step.size * step.dtype.itemsize
                 target, source = self._at(step.target), self._at(step.source)
-                f.do(
-                    f"call void @llvm.memcpy.p0.p0.i64(ptr {target}, ptr {source}, i64 {size}, i1 0)"
-                )
+                given = f"ptr {target}, ptr {source}, i64 {size}, i1 0"
+                f.do(f"call void @llvm.memcpy.p0.p0.i64({given})")
             else:
                 found = places(self.program, step).values()
                 given = ", ".join(f"ptr {self._at(name)}" for name in found)

@@ -21,7 +21,7 @@ from chainrule.typing import State, Tree
 Arrays = dict[str, NDArray[Any]]
 
 
-@dataclass
+@dataclass(eq=False)
 class Executable:
     """A program's machine code, with its constants and its working memory."""
 
@@ -50,30 +50,34 @@ class Executable:
             name: array.value for name, array in arrays.items() if array.place == "constant"
         }
         self._memory = np.empty(self.program.arena + ALIGNMENT, dtype=np.uint8)
-        self._arena = -(-self._memory.ctypes.data // ALIGNMENT) * ALIGNMENT
+        self._pointers = (ctypes.c_void_p * (len(self._arguments) + 1))()
+        self._pointers[-1] = -(-self._memory.ctypes.data // ALIGNMENT) * ALIGNMENT
+        self._places = {name: place for place, name in enumerate(self._arguments)}
+        self._metrics = [name for name in self.stepped if name.startswith("metrics.")]
+        self.bind(self._constants)
 
-    def run(
-        self, given: Mapping[str, NDArray[Any]], steps: int
-    ) -> tuple[Arrays, int, KeyboardInterrupt | None]:
-        """Run so many steps on the arrays given.
+    def bind(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Let the program work on these arrays, until others of the same names are bound."""
+        for name, array in arrays.items():
+            place = self._places.get(name)
+            if place is not None:
+                self._pointers[place] = array.ctypes.data
+
+    def run(self, steps: int) -> tuple[Arrays, int, KeyboardInterrupt | None]:
+        """Run so many steps on the arrays that are bound.
 
         Return the metrics, the steps done (all or none), and an interrupt that came meanwhile.
         """
+        shapes, arrays = self.program.shapes, self.program.arrays
         metrics = {
-            name: np.empty(
-                (steps, *self.program.shapes.get(name, ())), self.program.arrays[name].dtype
-            )
-            for name in self.stepped
-            if name.startswith("metrics.")
+            name: np.empty((steps, *shapes.get(name, ())), arrays[name].dtype)
+            for name in self._metrics
         }
-        known = {**given, **metrics, **self._constants}
-        pointers = (ctypes.c_void_p * (len(self._arguments) + 1))(
-            *(known[name].ctypes.data for name in self._arguments), self._arena
-        )
+        self.bind(metrics)
         done = ctypes.c_int64(0)
         interrupt = None
         try:
-            self._entry(pointers, steps, ctypes.byref(done))
+            self._entry(self._pointers, steps, ctypes.byref(done))
         except KeyboardInterrupt as error:
             interrupt = error
         return metrics, done.value, interrupt
@@ -88,6 +92,7 @@ class NativeSteps:
         self._state: State = {}
         self._leaves: Arrays = {}
         self._shapes: Any = ()
+        self._bound: list[Executable] = []
         self._copies: dict[str, tuple[NDArray[Any], NDArray[Any]]] = {}
 
     def __call__(
@@ -96,11 +101,13 @@ class NativeSteps:
         """Make one step for each row of the controls; the state's arrays are written over."""
         self._own(state)
         executable = self._executable(data, controls)
-        given = dict(self._leaves)
-        for prefix, arrays in (("data", data), ("controls", controls)):
-            for name, array in arrays.items():
-                given[f"{prefix}.{name}"] = self._straight(name, array)
-        metrics, done, interrupt = executable.run(given, len(controls["indices"]))
+        if executable not in self._bound:
+            executable.bind(self._leaves)
+            self._bound.append(executable)
+        given = {f"data.{name}": self._straight(name, array) for name, array in data.items()}
+        given |= {f"controls.{name}": np.ascontiguousarray(x) for name, x in controls.items()}
+        executable.bind(given)
+        metrics, done, interrupt = executable.run(len(controls["indices"]))
         yield self._state, done, {name.partition(".")[2]: v for name, v in metrics.items()}
         if interrupt is not None:
             raise interrupt
@@ -119,10 +126,11 @@ class NativeSteps:
 
     def _own(self, state: State) -> None:
         """Take a state: every array in row order, writable, in memory of its own."""
-        leaves: dict[str, Any] = tree.flatten({"state": state})
-        known = self._leaves
-        if leaves.keys() == known.keys() and all(x is known[name] for name, x in leaves.items()):
+        if state is self._state and all(
+            x is y for x, y in zip(tree.leaves(state), self._leaves.values(), strict=False)
+        ):
             return
+        leaves: dict[str, Any] = tree.flatten({"state": state})
         addresses: set[int] = set()
         array: Any
         for name, array in leaves.items():
@@ -130,7 +138,7 @@ class NativeSteps:
             if not fits or array.ctypes.data in addresses:
                 leaves[name] = np.array(array, order="C", copy=True)
             addresses.add(leaves[name].ctypes.data)
-        self._leaves = leaves
+        self._leaves, self._bound = leaves, []
         self._shapes = tuple((name, x.shape, x.dtype) for name, x in leaves.items())
         self._state = _like(state, leaves, "state")
 
