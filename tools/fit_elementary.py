@@ -103,17 +103,26 @@ def main() -> None:
     mp.dps = 60
     ln2 = log(mpf(2))
     root = sqrt(mpf(2))
-    for bits, exp_degree, tanh_degree, log_degree in ((32, 5, 2, 7), (64, 11, 7, 19)):
+    degrees = ((32, 5, 5, 2, 7), (64, 11, 10, 7, 19))
+    for bits, exp_degree, expm1_degree, tanh_degree, log_degree in degrees:
         fit(
-            "(expm1(r) - r) / r**2",
+            "exp: (expm1(r) - r) / r**2",
             lambda r: (expm1(r) - r) / r**2,
-            lambda r: r**2 / (abs(expm1(r)) if log(mpf(3) / 4) <= r <= log(mpf(3) / 2) else exp(r)),
-            (-ln2, ln2 * mpf(129) / 128),
+            lambda r: r**2 / exp(r),
+            (-ln2 * mpf(127) / 128, ln2 * mpf(129) / 128),
             exp_degree,
             bits,
         )
         fit(
-            "(tanh(r) - r) / r**3 in z = r**2",
+            "expm1: (expm1(r) - r) / r**2",
+            lambda r: (expm1(r) - r) / r**2,
+            lambda r: abs(r**2 / expm1(r)),
+            (log(mpf(3) / 4), ln2),
+            expm1_degree,
+            bits,
+        )
+        fit(
+            "tanh: (tanh(r) - r) / r**3 in z = r**2",
             lambda z: (tanh(sqrt(z)) / sqrt(z) - 1) / z,
             lambda z: z * sqrt(z) / tanh(sqrt(z)),
             (mpf(0), (ln2 / 2) ** 2),
@@ -121,7 +130,7 @@ def main() -> None:
             bits,
         )
         fit(
-            "(log1p(r) - r) / r**2",
+            "log: (log1p(r) - r) / r**2",
             lambda r: (log1p(r) - r) / r**2,
             lambda r: abs(r**2 / log1p(r)),
             (1 / root - 1, root - 1),

@@ -88,10 +88,11 @@ class Problem:
 
     def controls(self, rows: int | None = None, first: int = 0) -> Any:
         rng = np.random.default_rng(self.seed + 2 + first)
-        size = (self.steps, self.rows if rows is None else rows)
+        size = self.rows if rows is None else rows
+        orders = [rng.permutation(self.samples)[:size] for _ in range(self.steps)]
         rates = self.optimizer.lr / (1.0 + np.arange(self.steps))
         controls = {
-            "indices": rng.integers(self.samples, size=size),
+            "indices": np.stack(orders),
             "learning_rate": rates.astype(self.dtype),
         }
         if is_random(self.net):

@@ -147,7 +147,8 @@ def _status(name: str) -> Status:
             reason=module.missing_device("cuda:0"),
             install="install an NVIDIA driver that fits, or use backend='numpy'",
         )
-    return Status(name, True, version, devices)
+    compiler, reason, install = module.compiler()
+    return Status(name, True, version, devices, compiler, reason, install)
 
 
 def _module(name: str) -> Any:

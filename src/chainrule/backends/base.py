@@ -34,6 +34,11 @@ class Backend(Protocol):
         ...
 
     @property
+    def compiler(self) -> str:
+        """What compiles steps unless told otherwise, such as ``jax.jit``; empty if nothing does."""
+        ...
+
+    @property
     def choice(self) -> str:
         """What ``auto`` chose and why; empty when the backend was named."""
         ...
@@ -105,12 +110,13 @@ class Backend(Protocol):
 
 @dataclass(frozen=True)
 class Status:
-    """Whether a backend can be used here and, if not, why not and what to install."""
+    """Whether a backend can be used here, what compiles its steps, what is missing and the way out."""
 
     name: str
     usable: bool
     version: str = ""
     devices: tuple[str, ...] = ()
+    compiler: str = ""
     reason: str = ""
     install: str = ""
 
@@ -119,11 +125,13 @@ class StatusTable(list[Status]):
     """A list of `Status` that prints as a table."""
 
     def __str__(self) -> str:
-        rows = [("backend", "usable", "version", "devices", "why not, and what to do")]
+        rows = [("backend", "usable", "version", "devices", "compiles with", "what is missing")]
         for s in self:
             note = "; ".join(part for part in (s.reason, s.install) if part)
             usable = "yes" if s.usable else "no"
-            rows.append((s.name, usable, s.version or "-", ", ".join(s.devices) or "-", note))
+            devices = ", ".join(s.devices)
+            cells = (s.version, devices, s.compiler)
+            rows.append((s.name, usable, *(cell or "-" for cell in cells), note))
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = (
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))

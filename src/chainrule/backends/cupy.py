@@ -28,6 +28,11 @@ def devices() -> tuple[str, ...]:
     return tuple(f"cuda:{i}" for i in range(count))
 
 
+def compiler() -> tuple[str, str, str]:
+    """Return what compiles steps, and what is missing for it: nothing does here."""
+    return "", "", ""
+
+
 def dtypes(device: str) -> tuple[str, ...]:
     """Return the float dtypes that `device` computes in."""
     return DTYPES
@@ -50,6 +55,10 @@ class CupyBackend:
     dtype: str = "float32"
     choice: str = field(default="", compare=False)
     name: str = field(default="cupy", init=False)
+
+    @property
+    def compiler(self) -> str:
+        return compiler()[0]
 
     @property
     def xp(self) -> Namespace:

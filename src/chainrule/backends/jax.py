@@ -41,6 +41,11 @@ def devices() -> tuple[str, ...]:
     return tuple(_by_name())
 
 
+def compiler() -> tuple[str, str, str]:
+    """Return what compiles steps, and what is missing for it: nothing."""
+    return "jax.jit", "", ""
+
+
 def dtypes(device: str) -> tuple[str, ...]:
     """Return the float dtypes that `device` computes in."""
     return DTYPES
@@ -110,6 +115,10 @@ class JaxBackend:
     dtype: str = "float32"
     choice: str = field(default="", compare=False)
     name: str = field(default="jax", init=False)
+
+    @property
+    def compiler(self) -> str:
+        return compiler()[0]
 
     @property
     def xp(self) -> Namespace:

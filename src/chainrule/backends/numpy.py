@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
 
@@ -22,6 +23,17 @@ def devices() -> tuple[str, ...]:
     return ("cpu",)
 
 
+def compiler() -> tuple[str, str, str]:
+    """Return what compiles steps, or nothing, what is missing for it, and how to get it."""
+    if find_spec("llvmlite") is None:
+        return "", "steps run eagerly: llvmlite is not installed", 'pip install "chainrule[fast]"'
+    from chainrule.backends.native.blas import find_blas
+
+    if find_blas() is None:
+        return "", "steps run eagerly: NumPy's BLAS was not found", "use NumPy's wheel from PyPI"
+    return f"LLVM (llvmlite {version('llvmlite')})", "", ""
+
+
 def dtypes(device: str) -> tuple[str, ...]:
     """Return the float dtypes that `device` computes in."""
     return DTYPES
@@ -32,15 +44,6 @@ def missing_device(device: str) -> str:
     return "NumPy runs on the CPU alone"
 
 
-def cannot_compile() -> str:
-    """Return why steps cannot be compiled here; empty if they can."""
-    if find_spec("llvmlite") is None:
-        return 'llvmlite is not installed: pip install "chainrule[fast]"'
-    from chainrule.backends.native.blas import find_blas
-
-    return "" if find_blas() else "the matrix products that NumPy uses (its BLAS) were not found"
-
-
 @dataclass(frozen=True)
 class NumpyBackend:
     """NumPy. Arrays share memory with the host's where the dtype allows."""
@@ -49,6 +52,10 @@ class NumpyBackend:
     dtype: str = "float32"
     choice: str = field(default="", compare=False)
     name: str = field(default="numpy", init=False)
+
+    @property
+    def compiler(self) -> str:
+        return compiler()[0]
 
     @property
     def xp(self) -> Namespace:
@@ -76,9 +83,9 @@ class NumpyBackend:
         return function
 
     def advise(self, step: Step, state: State, data: Tree, controls: Tree, steps: int) -> Advice:
-        missing = cannot_compile()
-        if missing:
-            return Advice(False, False, missing)
+        name, reason, install = compiler()
+        if not name:
+            return Advice(False, False, f"{reason}; {install}")
         from chainrule.backends.native.advice import advise
 
         return advise(step, state, data, controls, steps)

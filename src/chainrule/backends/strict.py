@@ -24,6 +24,11 @@ def devices() -> tuple[str, ...]:
     return ("cpu", "no_float64", "no_x64", "device1", "device2")
 
 
+def compiler() -> tuple[str, str, str]:
+    """Return what compiles steps, and what is missing for it: nothing does here."""
+    return "", "", ""
+
+
 def dtypes(device: str) -> tuple[str, ...]:
     """Return the float dtypes that `device` computes in; the standard has no float16."""
     return ("float32",) if device in ("no_float64", "no_x64") else ("float32", "float64")
@@ -46,6 +51,10 @@ class StrictBackend:
     dtype: str = "float32"
     choice: str = field(default="", compare=False)
     name: str = field(default="strict", init=False)
+
+    @property
+    def compiler(self) -> str:
+        return compiler()[0]
 
     @property
     def xp(self) -> Namespace:

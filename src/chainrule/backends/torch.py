@@ -31,6 +31,11 @@ def devices() -> tuple[str, ...]:
     return ("cpu", *(f"cuda:{i}" for i in range(_torch.cuda.device_count())))
 
 
+def compiler() -> tuple[str, str, str]:
+    """Return what compiles steps, and what is missing for it: nothing does here."""
+    return "", "", ""
+
+
 def dtypes(device: str) -> tuple[str, ...]:
     """Return the float dtypes that `device` computes in."""
     return DTYPES
@@ -68,6 +73,10 @@ class TorchBackend:
     dtype: str = "float32"
     choice: str = field(default="", compare=False)
     name: str = field(default="torch", init=False)
+
+    @property
+    def compiler(self) -> str:
+        return compiler()[0]
 
     @property
     def xp(self) -> Namespace:

@@ -36,6 +36,7 @@ def certify(
     steps: int = 100,
     batch_size: int = 32,
     dtypes: Sequence[str] = ("float64", "float32"),
+    compile: bool = True,
 ) -> Certificate:
     """Train the same network on each backend and compare each run with a float64 NumPy reference.
 
@@ -43,7 +44,8 @@ def certify(
     targets. backends: names as `Trainer` takes them, such as ``"torch:cuda"``. Initial weights,
     batches and masks must agree bit for bit, the first gradients, the losses and the parameters
     within `TOLERANCES`. Without a network a small one with BatchNorm and Dropout is trained, and
-    without an optimizer Adam trains it. All runs are `Trainer.fit`'s; the reference runs once.
+    without an optimizer Adam trains it. All runs are `Trainer.fit`'s; the reference runs once, as
+    its text stands, the others compiled where the backend does that (with `compile`).
 
     Raises `BackendError` for a backend that cannot run here (none is skipped), `InputError` for
     settings that cannot be used, `TrainingError` if the reference itself diverges.
@@ -59,18 +61,18 @@ def certify(
     sampler = Sampler(len(subject.X), min(check_batch_size(batch_size), len(subject.X)), seed)
     host = get("numpy", "float64")
     prepare_x(host, subject.X, None)
-    trainer = _trainer(subject, host, seed)
+    trainer = _trainer(subject, host, seed, False)
     reference = _run(trainer, subject, sampler, steps)
     if reference.recording.ended:
         raise TrainingError(f"the float64 NumPy reference: {reference.recording.ended}")
     rows = [
         compare(
-            _run(_trainer(subject, backend, seed), subject, sampler, steps),
+            _run(_trainer(subject, backend, seed, compile), subject, sampler, steps),
             reference,
             subject.network,
             backend=name,
             device=backend.device,
-            version=_version(backend),
+            version=_version(backend, compile),
             dtype=backend.dtype,
         )
         for name, backend in wanted
@@ -112,8 +114,15 @@ def _backends(names: Sequence[str], dtypes: Sequence[str]) -> list[tuple[str, Ba
     return [(name, get(name, dtype)) for name in names for dtype in dtypes]
 
 
-def _trainer(subject: Subject, backend: Backend, seed: int) -> Trainer:
-    trainer = Trainer(subject.network, subject.loss, subject.optimizer, backend=backend, seed=seed)
+def _trainer(subject: Subject, backend: Backend, seed: int, compiled: bool) -> Trainer:
+    trainer = Trainer(
+        subject.network,
+        subject.loss,
+        subject.optimizer,
+        backend=backend,
+        seed=seed,
+        compile=compiled and bool(backend.compiler),
+    )
     return trainer.build(subject.X.shape[1:])
 
 
@@ -122,6 +131,7 @@ def _run(trainer: Trainer, subject: Subject, sampler: Sampler, steps: int) -> Ru
     return Run(start, record(trainer, subject.X, subject.y, sampler, steps))
 
 
-def _version(backend: Backend) -> str:
+def _version(backend: Backend, compiled: bool) -> str:
     module: Any = import_module(f"chainrule.backends.{backend.name}")
-    return str(module.VERSION)
+    compiler = f" + {backend.compiler}" if compiled and backend.compiler else ""
+    return f"{module.VERSION}{compiler}"

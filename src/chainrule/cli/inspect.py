@@ -11,10 +11,15 @@ from chainrule.cli.output import columns, write_json
 
 @click.command("inspect")
 @click.argument("run", metavar="RUN")
+@click.option("--program", is_flag=True, help="Show the compiled training step as loops.")
+@click.option("--batch-size", type=int, default=32, metavar="B", help="Rows of its batch; 32.")
 @json_option
 @debug_option
-def command(run: str, as_json: bool) -> None:
+def command(run: str, program: bool, batch_size: int, as_json: bool) -> None:
     """Show each layer of a run with its shapes and parameters, and their total."""
+    if program:
+        click.echo(_program(run, batch_size))
+        return
     from pathlib import Path
 
     from chainrule.cli.run_folder import METRICS, read_model
@@ -62,6 +67,16 @@ def command(run: str, as_json: bool) -> None:
     rows.append(("total", "", "", "", f"{result['parameters']:,}", f"{result['bytes']:,}"))
     click.echo(columns(rows, right=(4, 5)))
     click.echo(f"loss {result['loss']}, optimizer {result['optimizer']}, {result['dtype']}")
+
+
+def _program(run: str, batch_size: int) -> str:
+    from chainrule.cli.run_folder import read_model
+    from chainrule.train.settings import positive_integer
+    from chainrule.train.trainer import Trainer
+
+    positive_integer("--batch-size", batch_size)
+    read_model(run)
+    return Trainer.load(run).program(batch_size)
 
 
 def _layers(model: Any, prefix: str, in_shape: Any) -> Iterator[tuple[str, str, Any, Any]]:

@@ -31,6 +31,7 @@ OPTIMIZERS = (
 )
 TASKS = ("auto", "classification", "regression")
 MISSING = ("error", "mean", "median", "most_frequent", "drop")
+COMPILE = {"auto": "auto", "on": True, "off": False}
 DTYPES = ("float32", "float64", "float16")
 
 

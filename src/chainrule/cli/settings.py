@@ -37,6 +37,7 @@ class Settings:
     patience: int | None
     time_budget: float | None
     checkpoint_every: int | None
+    compile: str = "auto"
 
     def __post_init__(self) -> None:
         from chainrule.train.settings import positive_integer

@@ -7,6 +7,7 @@ from click.core import ParameterSource
 
 from chainrule.cli.options import (
     ACTIVATIONS,
+    COMPILE,
     DTYPES,
     MISSING,
     OPTIMIZERS,
@@ -114,6 +115,14 @@ from chainrule.cli.settings import Settings
     show_default=True,
     help=f"{', '.join(DTYPES)}.",
 )
+@click.option(
+    "--compile",
+    callback=name_of(COMPILE),
+    metavar="NAME",
+    default="auto",
+    show_default=True,
+    help="Compile the steps: auto (where it pays), on or off.",
+)
 @seed_option
 @click.option("--out", metavar="DIR", help="The run's folder; runs/NAME if not given.")
 @click.option(
@@ -193,7 +202,8 @@ def _summary(result: dict[str, Any]) -> str:
     lines = [
         f"{score} on {rows} rows",
         f"{result['epochs']} epochs, {result['steps']} steps in {result['seconds']:.2f} s on "
-        f"{result['backend']} ({result['device']}), {result['dtype']}, seed {result['seed']}",
+        f"{result['backend']} ({result['device']}{', compiled' * result['compiled']}), "
+        f"{result['dtype']}, seed {result['seed']}",
     ]
     if result["stopped"]:
         lines.append(f"stopped early: {result['stopped']}")

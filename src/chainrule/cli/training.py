@@ -4,12 +4,13 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from chainrule import __version__
 from chainrule.backends import get
 from chainrule.cli.faults import say
 from chainrule.cli.network import default_epochs, hidden_layers, l2, optimizer
+from chainrule.cli.options import COMPILE
 from chainrule.cli.output import finite
 from chainrule.cli.run_folder import METRICS, SCHEMA, SETTINGS
 from chainrule.cli.settings import Settings, continued
@@ -74,6 +75,7 @@ def prepare(source: str, settings: Settings, quiet: bool) -> Run:
         seed=settings.seed,
         l2=l2(settings),
         clip_norm=settings.clip_norm,
+        compile=cast(Any, COMPILE[settings.compile]),
     )
     rows = len(data.x)
     batch_size = settings.batch_size or min(BATCH_SIZE, rows)
@@ -169,6 +171,7 @@ def _result(run: Run, folder: Path) -> dict[str, Any]:
         "seconds": last["seconds"],
         "backend": trainer.backend.name,
         "device": trainer.backend.device,
+        "compiled": trainer.compiled,
         "dtype": trainer.dtype,
         "seed": trainer.seed,
         "run": str(folder),

@@ -156,7 +156,7 @@ def _fit_numbers(name: str, numbers: Numbers, missing: Missing) -> Fitted:
     fill = fill_number(present, missing)
     filled = present if fill is None else np.where(numbers.missing, fill, numbers.values)
     column = NumericColumn(name, *mean_and_scale(filled), fill)
-    return Fitted(column, numbers.missing, bool(np.ptp(filled) == 0))
+    return Fitted(column, numbers.missing, bool(filled.max() == filled.min()))
 
 
 def mostly_text(table: Table, name: str, rows: Rows, numbers: Numbers) -> bool:

@@ -74,9 +74,10 @@ class _Constants(NamedTuple):
     saturation: float  # tanh is 1 at and above
     smallest_normal: float
     rescaling: float  # the exponent that makes denormals normal
-    expm1_powers: tuple[float, ...]  # (expm1(r) - r) / r**2, |r| <= 129/128 log(2)
+    exp_powers: tuple[float, ...]  # (expm1(r) - r) / r**2, -127/128 log(2) <= r <= 129/128 log(2)
+    expm1_powers: tuple[float, ...]  # the same, log(3/4) <= r <= log(2)
     tanh_powers: tuple[float, ...]  # (tanh(r) - r) / r**3 of r**2, 0 <= r <= log(2) / 2
-    log1p_powers: tuple[float, ...]  # (log1p(r) - r) / r**2, sqrt(1/2) <= 1 + r <= sqrt(2)
+    log_powers: tuple[float, ...]  # (log1p(r) - r) / r**2, sqrt(1/2) <= 1 + r <= sqrt(2)
 
 
 _CONSTANTS = {
@@ -91,20 +92,28 @@ _CONSTANTS = {
         saturation=10.0,
         smallest_normal=2.0**-126,
         rescaling=24.0,
+        exp_powers=(
+            0.00019683157734107226,
+            0.001410476048476994,
+            0.008335624821484089,
+            0.04166124761104584,
+            0.16666622459888458,
+            0.5000003576278687,
+        ),
         expm1_powers=(
-            0.00019646076543722302,
-            0.0014085709117352962,
-            0.008335539139807224,
-            0.04166250303387642,
-            0.16666632890701294,
-            0.5000001788139343,
+            0.00023584868176840246,
+            0.0013785396004095674,
+            0.008329194970428944,
+            0.04166810214519501,
+            0.16666679084300995,
+            0.4999999701976776,
         ),
         tanh_powers=(
             -0.04923439398407936,
             0.1330103576183319,
             -0.3333269953727722,
         ),
-        log1p_powers=(
+        log_powers=(
             0.0870840847492218,
             -0.14289554953575134,
             0.14919298887252808,
@@ -126,19 +135,32 @@ _CONSTANTS = {
         saturation=22.0,
         smallest_normal=2.0**-1022,
         rescaling=54.0,
+        exp_powers=(
+            1.6013161668828344e-10,
+            2.106404295059002e-09,
+            2.5053989160128604e-08,
+            2.7556136297357097e-07,
+            2.7557305889563075e-06,
+            2.4801590930106655e-05,
+            0.000198412698807332,
+            0.0013888888883374709,
+            0.00833333333328244,
+            0.04166666666670382,
+            0.16666666666666888,
+            0.4999999999999992,
+        ),
         expm1_powers=(
-            1.599370218492115e-10,
-            2.1052215503539836e-09,
-            2.505396578119206e-08,
-            2.7556301473206494e-07,
-            2.7557308196681127e-06,
-            2.4801590085281645e-05,
-            0.0001984126986772836,
-            0.0013888888885284527,
-            0.008333333333307547,
-            0.04166666666668587,
-            0.16666666666666746,
-            0.4999999999999997,
+            2.5132355152638188e-09,
+            2.4706892937822186e-08,
+            2.756268488488971e-07,
+            2.755789315008857e-06,
+            2.48015656793269e-05,
+            0.00019841269589123515,
+            0.0013888888906319933,
+            0.008333333333348817,
+            0.04166666666661543,
+            0.16666666666666693,
+            0.5000000000000004,
         ),
         tanh_powers=(
             0.0004766118791037069,
@@ -150,7 +172,7 @@ _CONSTANTS = {
             0.13333333333143682,
             -0.3333333333333263,
         ),
-        log1p_powers=(
+        log_powers=(
             0.02600725089301163,
             -0.05988172151211516,
             0.06531922880004098,
@@ -187,7 +209,7 @@ def exp(f: Arithmetic[V, M], x: V) -> V:
     n = f.nearest(f.fma(x, f.const(0.5 / c.ln2), f.const(-1.0 / 256.0)))
     r = _remainder(f, x, n, 2.0)
     scale, one = f.power_of_two(n), f.const(1.0)
-    power = f.fma(f.fma(_polynomial(f, c.expm1_powers, r), r, one), r, one)
+    power = f.fma(f.fma(_polynomial(f, c.exp_powers, r), r, one), r, one)
     return f.mul(f.mul(power, scale), scale)
 
 
@@ -282,7 +304,7 @@ def _remainder(f: Arithmetic[V, M], x: V, n: V, step: float) -> V:
 def _log_scaled(f: Arithmetic[V, M], r: V, e: V) -> V:
     """log((1 + r) 2**e)."""
     c = _CONSTANTS[f.bits]
-    return f.fma(e, f.const(c.ln2), _beyond_linear(f, c.log1p_powers, r))
+    return f.fma(e, f.const(c.ln2), _beyond_linear(f, c.log_powers, r))
 
 
 def _outside_log(f: Arithmetic[V, M], u: V, y: V) -> V:

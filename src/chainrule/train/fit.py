@@ -43,18 +43,6 @@ def stage_keys(backend: Backend, seed: int, steps: range) -> Array:
     return backend.stage(np.stack([host_key(seed, step) for step in steps]), "int32")
 
 
-def first_controls(trainer: "Trainer", sampler: Sampler) -> Tree:
-    """Return the controls of a whole batch, for looking at their shapes and dtypes."""
-    stage, size = trainer.backend.stage, min(sampler.batch_size, sampler.rows)
-    controls = {
-        "indices": stage(np.arange(size).reshape(1, size), "index"),
-        "learning_rate": stage(np.zeros(1), "float"),
-    }
-    if trainer.random:
-        controls["key"] = stage_keys(trainer.backend, trainer.seed, range(1))
-    return controls
-
-
 @dataclass
 class Fit:
     """What one fit works with; `data` holds the device's arrays: x, y and maybe weight."""

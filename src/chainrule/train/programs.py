@@ -34,7 +34,7 @@ class Programs:
     ) -> Advice:
         """Return what the backend says of compiling `steps` steps; it names what cannot be."""
         try:
-            return self.backend.advise(self._step(micro_batch), state, data, controls, steps)
+            return self.backend.advise(self.make_step(micro_batch), state, data, controls, steps)
         except Exception as error:  # what is wrong with a step shows best when it runs eagerly
             why = str(error) if isinstance(error, InputError) else repr(error)
             return Advice(False, False, f"{_layer_of(error)}{why} cannot be traced")
@@ -43,10 +43,11 @@ class Programs:
         """Return what runs many steps; see `chainrule.backends.scan.Scan`."""
         key = ("scan", micro_batch, compiled)
         if key not in self._compiled:
-            self._compiled[key] = self.backend.scan(self._step(micro_batch), compiled=compiled)
+            self._compiled[key] = self.backend.scan(self.make_step(micro_batch), compiled=compiled)
         return self._compiled[key]
 
-    def _step(self, micro_batch: int | None) -> Step:
+    def make_step(self, micro_batch: int | None) -> Step:
+        """Return the step as a pure function; see `chainrule.train.step.make_step`."""
         return make_step(
             self.model,
             self.loss,

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from chainrule import tree
 from chainrule.backends import get
 from chainrule.backends.base import Backend
-from chainrule.backends.scan import Advice
 from chainrule.data.sampler import Sampler, check_batch_size
 from chainrule.data.splitting import split
 from chainrule.errors import BackendError, DataError, InputError
@@ -24,10 +23,10 @@ from chainrule.losses import LOSSES, Loss
 from chainrule.ops.random import Rng, check_seed
 from chainrule.optim import OPTIMIZERS, FullBatchOptimizer, Optimizer
 from chainrule.optim.schedules import OnPlateau, PlateauState
-from chainrule.train import evaluation, loss_scale, saving
+from chainrule.train import compilation, evaluation, loss_scale, saving
 from chainrule.train.callbacks import Callbacks
 from chainrule.train.checkpoint import Checkpoints, recorded, run_settings
-from chainrule.train.fit import Fit, first_controls
+from chainrule.train.fit import Fit
 from chainrule.train.history import History
 from chainrule.train.inputs import prepare_weight, prepare_x, prepare_y
 from chainrule.train.programs import Programs
@@ -237,7 +236,7 @@ class Trainer:
             before = recorded(Path(checkpoint)) if checkpoint and resume else {}
             kept_choice = None if "compiled" in allow_changed else before.get("compiled")
             steps = epochs * sampler.batches
-            self._choose_compile(data, sampler, micro_batch, steps, kept_choice)
+            compilation.choose(self, data, sampler, micro_batch, steps, kept_choice)
             if checkpoint is not None:
                 about = run_settings(
                     self, data, held, batch_size, accumulate, shuffle, drop_last, balanced
@@ -260,25 +259,6 @@ class Trainer:
             ).run()
             watchers.end(self, self.history)
         return self.history
-
-    def _choose_compile(
-        self, data: Tree, sampler: Sampler, micro_batch: int | None, steps: int, chosen: Any
-    ) -> None:
-        """Decide whether the steps are compiled; `chosen` is what the run to resume had decided."""
-        wanted = chosen if self.compile == "auto" and isinstance(chosen, bool) else self.compile
-        if self.full_batch:
-            advice = Advice(False, False, f"{self.optimizer.name} runs eagerly")
-        elif wanted is False:
-            advice = Advice(False, False, "compile=False")
-        else:
-            controls = first_controls(self, sampler)
-            advice = self.programs.advice(micro_batch, self.state, data, controls, steps)
-        if wanted is True and not advice.possible:
-            why = "compile=True" if self.compile is True else "the run to resume was compiled"
-            raise InputError(f"{why}: {advice.reason}")
-        self.compiled = advice.pays if wanted == "auto" else wanted
-        forced = wanted is True and not advice.pays
-        self.compile_reason = "compile=True" if forced else advice.reason
 
     def evaluate(self, X: Any, y: Any, *, sample_weight: Any = None) -> dict[str, float]:
         """Return the ``loss`` and ``accuracy``, for regressions the ``loss``, ``r2`` and ``mae``.
@@ -307,6 +287,14 @@ class Trainer:
         with self.backend.scope():
             output = self._output(prepare_x(self.backend, X, self.in_shape))
             return evaluation.predicted_labels(self.loss, self.backend.to_numpy(output))
+
+    def program(self, batch_size: int = 32) -> str:
+        """Return the training step for one batch as the loops it is compiled to, for reading.
+
+        Raises `InputError` for a step that cannot be traced.
+        """
+        self._require_built("program")
+        return compilation.program_text(self, batch_size)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write ``model.safetensors``, ``model.json``, ``training.safetensors``, ``history.jsonl``.
