@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chainrule import tree
+from chainrule.backends import get
 from chainrule.backends.native.planning import plan
 from chainrule.backends.scan import eager_scan
-from chainrule.backends import get
 
 UNARY = ("neg", "abs", "half", "root", "exp", "log", "tanh", "sign", "flip", "roll", "turn",
          "regroup", "backwards", "gather", "gather rows", "row", "column", "stretch")  # fmt: skip
@@ -48,7 +49,7 @@ def whole(xp: Any, x: Any) -> Any:
     return xp.minimum(xp.maximum(xp.floor(x), -40.0), 40.0)
 
 
-def unary(xp: Any, op: str, x: Any, order: Any, choice: int, shape: tuple[int, ...]) -> Any:
+def unary(xp: Any, op: str, x: Any, orders: Any, choice: int, shape: tuple[int, ...]) -> Any:
     rank = len(shape)
     axis = choice % rank
     keys = [slice(None)] * rank
@@ -90,9 +91,9 @@ def unary(xp: Any, op: str, x: Any, order: Any, choice: int, shape: tuple[int, .
             return xp.reshape(flat[::-1], shape)
         case "gather":
             full = xp.broadcast_to(x, shape)
-            return xp.take(full, order[: shape[axis]] % shape[axis], axis=axis)
+            return xp.take(full, orders[f"axis{axis}"], axis=axis)
         case "gather rows":
-            return xp.take(xp.broadcast_to(x, shape), order[: shape[0]] % shape[0], axis=0)
+            return xp.take(xp.broadcast_to(x, shape), orders["axis0"], axis=0)
         case "row":
             keys[axis] = slice(x.shape[axis] - 1, x.shape[axis])
             return x[tuple(keys)]
@@ -128,8 +129,8 @@ def binary(xp: Any, op: str, x: Any, y: Any, choice: int, shape: tuple[int, ...]
             return xp.reshape(xp.matmul(rows, whole(xp, product)), shape)
         case "along":
             full = xp.broadcast_to(x, shape)
-            picks = xp.astype(xp.abs(xp.broadcast_to(y, shape)), xp.int64) % 1
-            return xp.take_along_axis(full, picks, axis=axis)
+            picks = xp.minimum(xp.abs(xp.broadcast_to(y, shape)), shape[axis] - 1.0)
+            return xp.take_along_axis(full, xp.astype(picks, xp.int64), axis=axis)
         case _:
             keys: list[Any] = [slice(None)] * len(shape)
             keys[axis] = slice(choice % 3, choice % 3 + shape[axis])
@@ -143,3 +144,93 @@ def reduction(xp: Any, op: str, x: Any, choice: int) -> Any:
     if op in ("any", "all"):
         return xp.astype(getattr(xp, op)(x > 0.0, axis=axes, keepdims=True), xp.float64)
     return getattr(xp, op)(x, axis=axes, keepdims=True)
+
+
+def expression_step(chosen: list[Instruction], shape: tuple[int, ...]) -> Any:
+    """Return a step that follows the instructions on its state."""
+
+    def step(xp: Any, state: Any, batch: Any) -> Any:
+        values = [state["a"], state["b"], state["row"], batch["x"], state["a"] * state["one"]]
+        for op, first, second, choice in chosen:
+            x, y = values[first % len(values)], values[second % len(values)]
+            if op in UNARY:
+                found = unary(xp, op, x, state["orders"], choice, shape)
+            elif op in BINARY:
+                found = binary(xp, op, x, y, choice, shape)
+            else:
+                found = reduction(xp, op, x, choice)
+            values.append(whole(xp, found))
+        last, before, third = values[-1], values[-2], values[-3]
+        following = {
+            "a": xp.broadcast_to(before, shape),
+            "b": xp.broadcast_to(last, shape),
+            "row": xp.max(xp.broadcast_to(third, shape), axis=0, keepdims=True),
+            "one": whole(xp, xp.sum(last)) * state["one"],
+            "orders": {name: xp.flip(one) for name, one in state["orders"].items()},
+        }
+        return following, {"loss": xp.sum(last) + xp.sum(before)}
+
+    return step
+
+
+def inputs(shape: tuple[int, ...], seed: int) -> tuple[Any, Any, Any]:
+    """Return a state, data and controls of whole numbers for two steps."""
+    rng = np.random.default_rng(seed)
+
+    def draw(*size: int) -> Any:
+        return rng.integers(-4, 5, size=size).astype(np.float64)
+
+    orders = {f"axis{k}": rng.integers(size, size=size) for k, size in enumerate(shape)}
+    row = draw(1, *shape[1:])
+    state = {"a": draw(*shape), "b": draw(*shape), "row": row, "one": draw(), "orders": orders}
+    indices = rng.integers(shape[0] + 1, size=(2, shape[0]))
+    controls = {"indices": indices, "learning_rate": np.zeros(2)}
+    return state, {"x": draw(shape[0] + 1, *shape[1:])}, controls
+
+
+def eager_results(step: Any, state: Any, data: Any, controls: Any) -> dict[str, Any]:
+    """Return what NumPy makes of the steps, by the names of a program's outputs."""
+    metrics: Any = {}
+    with np.errstate(all="ignore"):
+        for state, _, metrics in eager_scan(get("numpy", "float64"), step)(state, data, controls):
+            pass
+    found = {f"next.{name}": leaf for name, leaf in tree.flatten(state).items()}
+    return found | {f"metrics.{name}": leaf[-1] for name, leaf in metrics.items()}
+
+
+@settings(max_examples=250)
+@given(shapes, instructions, st.integers(0, 99))
+def test_loops_compute_what_numpy_computes(
+    interpreted: Any, shape: tuple[int, ...], chosen: list[Instruction], seed: int
+) -> None:
+    step = expression_step(chosen, shape)
+    state, data, controls = inputs(shape, seed)
+    expected = eager_results(step, state, data, {k: v[:1] for k, v in controls.items()})
+    given_arrays = {f"data.{name}": array for name, array in data.items()}
+    given_arrays |= {f"controls.{name}": array[0] for name, array in controls.items()}
+    given_arrays |= {f"state.{name}": leaf for name, leaf in tree.flatten(state).items()}
+    program = plan(step, state, data, controls)
+    found = interpreted(program, given_arrays)
+    for name, value in expected.items():
+        got = found.get(name, given_arrays.get(name.replace("next", "state", 1)))
+        np.testing.assert_array_equal(np.asarray(got).reshape(value.shape), value, err_msg=name)
+
+
+@settings(max_examples=60)
+@given(shapes, instructions, st.integers(0, 99))
+def test_machine_code_computes_what_numpy_computes(
+    shape: tuple[int, ...], chosen: list[Instruction], seed: int
+) -> None:
+    pytest.importorskip("llvmlite")
+    from chainrule.backends.native.steps import NativeSteps
+
+    step = expression_step(chosen, shape)
+    state, data, controls = inputs(shape, seed)
+    expected = eager_results(step, state, data, controls)
+    own = tree.map(np.array, state)
+    found = {}
+    for after, _, metrics in NativeSteps(step)(own, data, controls):
+        found = {f"next.{name}": leaf for name, leaf in tree.flatten(after).items()}
+        found |= {f"metrics.{name}": leaf[-1] for name, leaf in metrics.items()}
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value, err_msg=name)

@@ -10,6 +10,7 @@ The polynomials are made by ``tools/fit_elementary.py``. log(2) is split into a 
 whose product with any exponent is exact, and the rest (Cody & Waite 1980, chapter 6).
 """
 
+from math import log2
 from typing import NamedTuple, Protocol, TypeVar
 
 V = TypeVar("V")
@@ -221,7 +222,7 @@ def expm1(f: Arithmetic[V, M], x: V) -> V:
     """
     c = _CONSTANTS[f.bits]
     bounded = _at_least(f, c.negligible, _at_most(f, c.overflow, x))
-    nearest = f.nearest(f.fma(bounded, f.const(1.0 / c.ln2), f.const(-0.085)))
+    nearest = f.nearest(f.fma(bounded, f.const(1.0 / c.ln2), f.const(0.5 - log2(1.5))))
     n = _at_most(f, c.largest_exponent, nearest)
     r = _remainder(f, bounded, n, 1.0)
     scale = f.power_of_two(n)
