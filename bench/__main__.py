@@ -1,5 +1,6 @@
 """`python -m bench SUITE`, from the root of the repository."""
 
+import os
 import tempfile
 from importlib import import_module
 from importlib.util import find_spec
@@ -9,7 +10,7 @@ from typing import Any
 import click
 
 from bench import report
-from bench.machine import about
+from bench.machine import THREADS, about
 from bench.processes import ROOT
 from bench.result import write
 from bench.settings import Settings, UnknownNameError
@@ -19,7 +20,7 @@ SUITES = ("peers", "process", "backends", "scaling", "ops")
 
 @click.command()
 @click.argument("suite", type=click.Choice((*SUITES, "report", "all")))
-@click.option("--quick", is_flag=True, help="The smallest run that still shows everything.")
+@click.option("--quick", is_flag=True, help="The smallest run, with one thread each.")
 @click.option("--repetitions", type=click.IntRange(1), metavar="N", help="Rounds; 3 to 7.")
 @click.option("--only", metavar="NAME,...", help="Only these contenders, networks or cases.")
 @click.option(
@@ -47,6 +48,9 @@ def main(
     names = tuple(name.strip() for name in only.split(",")) if only else ()
     if names and suite in ("all", "report"):
         raise click.UsageError(f"--only needs one suite to measure, not {suite!r}")
+    if quick:
+        for limit in THREADS:
+            os.environ.setdefault(limit, "1")
     settings = Settings(quick, repetitions, names)
     if output is None and suite != "report" and (quick or names):
         output = Path(tempfile.mkdtemp(prefix="bench-"))

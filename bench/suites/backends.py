@@ -70,7 +70,7 @@ def tables(found: dict[str, Any]) -> str:
     """Return the time of a step, the samples a second and the memory, and where curves cross."""
     parts = [
         origin(found),
-        "256 inputs, two hidden layers, 10 outputs.\n",
+        "256 inputs, two hidden layers, 10 outputs. Peak memory is the host's.\n",
     ]
     places = by_place(found["samples"])
     for sweep in dict.fromkeys(place[0] for place in places):

@@ -110,7 +110,7 @@ class Backend(Protocol):
 
 @dataclass(frozen=True)
 class Status:
-    """Whether a backend can be used here, what compiles its steps, what is missing and the way out."""
+    """What can be used here, what compiles its steps; what is missing, and what to install."""
 
     name: str
     usable: bool
@@ -125,7 +125,9 @@ class StatusTable(list[Status]):
     """A list of `Status` that prints as a table."""
 
     def __str__(self) -> str:
-        rows = [("backend", "usable", "version", "devices", "compiles with", "what is missing")]
+        rows: list[tuple[str, ...]] = [
+            ("backend", "usable", "version", "devices", "compiles with", "what is missing")
+        ]
         for s in self:
             note = "; ".join(part for part in (s.reason, s.install) if part)
             usable = "yes" if s.usable else "no"

@@ -3,16 +3,18 @@
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule import tree
 from chainrule.backends.base import DTYPES
 from chainrule.backends.host import check_own, from_host, refuse_foreign
 from chainrule.backends.scan import Advice, Scan, Step, eager_scan
-from chainrule.errors import InputError
+from chainrule.errors import BackendError, InputError
 from chainrule.typing import Array, Namespace, State, Tree
 
 _torch: Any = import_module("torch")
@@ -65,9 +67,49 @@ def _shareable(x: NDArray[Any]) -> NDArray[Any]:
     return np.array(x, order="C", copy=True)
 
 
+def _compiled(step: Step) -> Step:
+    """Return the step as a program of TorchInductor for each layout of the arrays."""
+    programs: dict[Any, Callable[[State, Tree], tuple[State, Tree]]] = {}
+
+    def run(xp: Namespace, state: State, batch: Tree) -> tuple[State, Tree]:
+        arrays: list[Any] = [*tree.leaves(state), *tree.leaves(batch)]
+        layout = tuple((x.shape, x.stride(), x.dtype) for x in arrays)
+        if layout not in programs:
+            programs[layout] = _program(step, xp, state, batch)
+        return programs[layout](state, batch)
+
+    return run
+
+
+def _program(
+    step: Step, xp: Namespace, state: State, batch: Tree
+) -> Callable[[State, Tree], tuple[State, Tree]]:
+    """Trace the step by running it, and compile the graph of its operations.
+
+    ``torch.compile`` of the step itself breaks at the wrappers of array-api-compat.
+    Raises `InputError` if the step cannot be traced, `BackendError` if it cannot be compiled.
+    """
+    make_fx = import_module("torch.fx.experimental.proxy_tensor").make_fx
+    try:
+        graph = make_fx(partial(step, xp))(state, batch)
+    except RuntimeError as error:
+        raise InputError(f"PyTorch cannot trace the step: {_first_line(error)}") from error
+    try:
+        return import_module("torch._inductor").compile(graph, [state, batch])
+    except Exception as error:
+        raise BackendError(
+            f"PyTorch cannot compile the step: {_first_line(error)}; if no C++ compiler was found, "
+            "install g++; compile=False needs none"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
 @dataclass(frozen=True)
 class TorchBackend:
-    """PyTorch, eagerly, without autograd."""
+    """PyTorch without autograd; steps run eagerly, or compiled by TorchInductor."""
 
     device: str = "cpu"
     dtype: str = "float32"
@@ -126,11 +168,15 @@ class TorchBackend:
 
     def advise(self, step: Step, state: State, data: Tree, controls: Tree, steps: int) -> Advice:
         return Advice(
-            True, False, "torch.compile takes longer than it gains; compile=True asks for it"
+            True,
+            False,
+            "PyTorch takes seconds to compile for each size of batch, which pays after tens of "
+            "thousands of steps; compile=True asks for it",
         )
 
     def scan(self, step: Step, *, compiled: bool) -> Scan:
-        return eager_scan(self, _torch.compile(step) if compiled else step)
+        """Return the step as it stands or compiled, called for each row of the controls."""
+        return eager_scan(self, _compiled(step) if compiled else step)
 
     @contextmanager
     def scope(self) -> Generator[None, None, None]:

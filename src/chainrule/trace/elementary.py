@@ -1,10 +1,11 @@
 """exp, expm1, log, log1p and tanh as plain arithmetic.
 
-A call to the C library's function keeps a loop from being vectorised; these recipes do not. Each is
-written once over an `Arithmetic`, branch-free, and holds for float32 and float64: special values,
-denormals and signed zeros come out as IEEE 754 recommends. The errors stated were measured, in units
-in the last place (ulp) of the exact result, over all arguments in float32 and over 10**9 of them in
-float64.
+A call to the C library's function keeps a loop from being vectorised; these recipes do not. Each
+is written once over an `Arithmetic`, without branches, for float32 and float64; special values,
+denormals and signed zeros come out as C's Annex F asks.
+
+Errors are the largest measured, in units in the last place (ulp) of the exact result, with fused
+and with separately rounded `fma`: in float32 over all arguments, in float64 over 6e7 of them.
 
 The polynomials are made by ``tools/fit_elementary.py``. log(2) is split into a short upper part,
 whose product with any exponent is exact, and the rest (Cody & Waite 1980, chapter 6).
@@ -200,10 +201,11 @@ _CONSTANTS = {
 
 
 def exp(f: Arithmetic[V, M], x: V) -> V:
-    """e**x, gradually underflowing.
+    """e**x, with gradual underflow.
 
     x = 2 n log(2) + r, so that in e**r 2**n 2**n every factor is a normal number; r lies between
-    -127/128 log(2) and 129/128 log(2), which keeps e**r above 1/2 whatever the rounding of n.
+    -127/128 log(2) and 129/128 log(2), which keeps e**r above 1/2 however n was rounded.
+    Errors: float32 1.61 ulp fused, 1.94 separate; float64 1.46 and 1.80.
     """
     c = _CONSTANTS[f.bits]
     x = _at_least(f, c.underflow, _at_most(f, c.overflow, x))
@@ -217,8 +219,9 @@ def exp(f: Arithmetic[V, M], x: V) -> V:
 def expm1(f: Arithmetic[V, M], x: V) -> V:
     """e**x - 1, accurate near 0.
 
-    x = n log(2) + r and expm1(x) = 2**n expm1(r) + (2**n - 1), with 3/4 <= e**r <= 3/2 so that the sum
-    cancels least; r reaches log(2) where 2**n would overflow.
+    x = n log(2) + r and expm1(x) = 2**n expm1(r) + (2**n - 1), with 3/4 <= e**r <= 3/2 so that the
+    sum cancels least; r goes up to log(2) where 2**n would overflow.
+    Errors: float32 1.33 ulp fused, 1.35 separate; float64 1.27 and 1.22.
     """
     c = _CONSTANTS[f.bits]
     bounded = _at_least(f, c.negligible, _at_most(f, c.overflow, x))
@@ -234,8 +237,9 @@ def tanh(f: Arithmetic[V, M], x: V) -> V:
     """The hyperbolic tangent.
 
     |x| = n log(2) / 2 + r with 0 <= r <= log(2) / 2, so that nothing cancels. With t = tanh(r), the
-    addition theorem gives tanh |x| = p / (p + (1 - t)), p = (2**n + 1) / 2 t + (2**n - 1) / 2; taking
-    the denominator from p makes p's rounding cancel where tanh nears 1.
+    addition theorem gives tanh |x| = p / (p + (1 - t)), p = (2**n + 1) / 2 t + (2**n - 1) / 2. As
+    the denominator is taken from p, the rounding of p cancels where tanh nears 1.
+    Errors: float32 1.83 ulp fused, 1.75 separate; float64 1.88 and 1.81.
     """
     c = _CONSTANTS[f.bits]
     size = _at_most(f, c.saturation, f.abs(x))
@@ -250,7 +254,11 @@ def tanh(f: Arithmetic[V, M], x: V) -> V:
 
 
 def log(f: Arithmetic[V, M], x: V) -> V:
-    """The natural logarithm: -inf at 0, NaN below."""
+    """The natural logarithm: -inf at 0, NaN below.
+
+    x = (1 + r) 2**e and log(x) = log1p(r) + e log(2); denormals are scaled up first.
+    Errors: float32 1.20 ulp fused, 1.27 separate; float64 1.28 and 1.50.
+    """
     c = _CONSTANTS[f.bits]
     denormal = f.less(x, f.const(c.smallest_normal))
     m, e = f.split(f.where(denormal, f.mul(x, f.const(2.0**c.rescaling)), x))
@@ -261,8 +269,9 @@ def log(f: Arithmetic[V, M], x: V) -> V:
 def log1p(f: Arithmetic[V, M], x: V) -> V:
     """log(1 + x), accurate near 0: -inf at -1, NaN below.
 
-    1 + x serves to find the exponent e only; r = x 2**-e + (2**-e - 1) has one rounding. 2**-e is
-    taken as 2**(2 - e) / 4, as the largest e has no normal 2**-e.
+    1 + x serves to find the exponent e only; r = x 2**-e + (2**-e - 1) is rounded once. 2**-e is
+    2**(2 - e) / 4, as the largest e has no normal 2**-e.
+    Errors: float32 1.76 ulp fused, 1.83 separate; float64 1.82 and 1.90.
     """
     u = f.add(f.const(1.0), x)
     _, e = f.split(u)

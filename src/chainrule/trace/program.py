@@ -8,7 +8,7 @@ one arena: the place of an array that nobody reads any more is used again.
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from chainrule.trace.graph import Node
+from chainrule.trace.graph import Node, needed
 from chainrule.trace.index import ZERO
 from chainrule.trace.loops import (
     Array,
@@ -43,8 +43,8 @@ def make_program(trace: Trace, replaces: Mapping[str, str]) -> Program:
     outputs = {
         name: node for name, node in trace.outputs.items() if _unchanged(name, node, replaces)
     }
-    nodes = trace.nodes
     finals = _finals(trace, outputs, replaces)
+    nodes = needed(finals.values())
     roots = find_roots(nodes, finals.values())
     schedule = make_schedule(nodes, roots)
     stored = _stored(schedule, roots) | {node for node in finals.values() if node in roots}

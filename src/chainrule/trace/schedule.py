@@ -21,6 +21,9 @@ COSTLY = frozenset((
 RECOMPUTED = 8
 """So many cheap operations are better stored than done again as well."""
 
+DEEPEST = 150
+"""Operations one after the other that are computed in one piece."""
+
 SOURCES = ("input", "array")
 
 
@@ -115,12 +118,26 @@ def find_roots(nodes: list[Node], outputs: Iterable[Node]) -> set[Node]:
         elif node.op in ("take", "take_along") or _divides(node):
             roots.add(node.args[0])
     roots = {node for node in roots if node.op not in SOURCES}
-    return roots | _shared(nodes, roots)
+    roots |= _shared(nodes, roots)
+    return roots | _deep(nodes, roots)
 
 
 def _divides(node: Node) -> bool:
     """Whether a node is a reshape whose indices would need a division."""
     return node.op == "reshape" and seen_through(node, domain_indices(node.shape)) is None
+
+
+def _deep(nodes: list[Node], roots: set[Node]) -> set[Node]:
+    """Return values to store on the way, so that no root is too long a chain of operations."""
+    depth: dict[Node, int] = {}
+    found: set[Node] = set()
+    for node in nodes:
+        depth[node] = 1 + max((depth[arg] for arg in node.args), default=0)
+        if depth[node] > DEEPEST and node.op in ELEMENTWISE:
+            found.add(node)
+        if node in roots or node in found:
+            depth[node] = 0
+    return found
 
 
 def _shared(nodes: list[Node], roots: set[Node]) -> set[Node]:

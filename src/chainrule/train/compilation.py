@@ -60,7 +60,10 @@ def program_text(trainer: "Trainer", batch_size: int) -> str:
         "x": np.zeros((rows, *(trainer.in_shape or ())), dtype),
         "y": np.zeros(rows, np.int64) if labels else np.zeros((rows, *trainer.out_shape), dtype),
     }
-    controls = {"indices": np.zeros((1, rows), np.int64), "learning_rate": np.zeros(1, dtype)}
+    controls: Tree = {
+        "indices": np.zeros((1, rows), np.int64),
+        "learning_rate": np.zeros(1, dtype),
+    }
     if trainer.random:
         controls["key"] = np.zeros((1, 2), np.int32)
     state = _with_branches(tree.unflatten(host_state(trainer)), trainer.state)

@@ -207,15 +207,13 @@ class Arithmetic:
 
     @property
     def _layout(self) -> tuple[str, int, int]:
-        """The integer type, the bits of the mantissa, the exponent's bias."""
+        """The integer type, the bits of the mantissa, and the exponent's bias."""
         return ("i32", 23, 127) if self.bits == 32 else ("i64", 52, 1023)
 
     def power_of_two(self, n: str) -> str:
         i, mantissa, bias = self._layout
-        whole = self._f.let(f"fptosi {self._t} {n} to {i}")
-        whole = self._f.let(f"freeze {i} {whole}")
-        biased = self._f.let(f"add {i} {whole}, {bias}")
-        bits = self._f.let(f"shl {i} {biased}, {mantissa}")
+        held = self.add(n, self.const(1.5 * 2.0**mantissa + bias))
+        bits = self._f.let(f"shl {i} {self._f.let(f'bitcast {self._t} {held} to {i}')}, {mantissa}")
         return self._f.let(f"bitcast {i} {bits} to {self._t}")
 
     def split(self, a: str) -> tuple[str, str]:
@@ -229,4 +227,10 @@ class Arithmetic:
         shifted = self._f.let(f"shl {i} {exponent}, {mantissa}")
         rest = self._f.let(f"sub {i} {bits}, {shifted}")
         m = self._f.let(f"bitcast {i} {rest} to {self._t}")
-        return m, self._f.let(f"sitofp {i} {exponent} to {self._t}")
+        if self.bits == 32:
+            return m, self._f.let(f"sitofp i32 {exponent} to float")
+        # Few processors convert 64-bit integers in vectors: let the mantissa of 2**52 hold it.
+        low = self._f.let(f"lshr i64 {above}, 52")
+        held = self._f.let(f"or i64 {self._f.let(f'xor i64 {low}, 2048')}, {0x433 << 52}")
+        held = self._f.let(f"bitcast i64 {held} to double")
+        return m, self.sub(held, self.const(2.0**52 + 2048.0))

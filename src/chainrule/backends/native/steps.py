@@ -132,10 +132,8 @@ class NativeSteps:
             return
         leaves: dict[str, Any] = tree.flatten({"state": state})
         addresses: set[int] = set()
-        array: Any
         for name, array in leaves.items():
-            fits = isinstance(array, np.ndarray) and array.flags.carray
-            if not fits or array.ctypes.data in addresses:
+            if not _fits(array) or array.ctypes.data in addresses:
                 leaves[name] = np.array(array, order="C", copy=True)
             addresses.add(leaves[name].ctypes.data)
         self._leaves, self._bound = leaves, []
@@ -150,6 +148,11 @@ class NativeSteps:
         if held is None or held[0] is not array:
             held = self._copies[name] = (array, np.array(array, order="C"))
         return held[1]
+
+
+def _fits(array: Any) -> bool:
+    """Whether a program can write to it: a whole array in row order."""
+    return isinstance(array, np.ndarray) and cast("NDArray[Any]", array).flags.carray
 
 
 def _like(state: Tree, leaves: Arrays, prefix: str) -> Tree:
