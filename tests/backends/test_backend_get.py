@@ -4,6 +4,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -242,7 +243,21 @@ def test_status_table_is_readable():
         assert line[column:].startswith("yes" if status.usable else "no ")
         assert bool(status.reason) != status.usable
         assert bool(status.install) != status.usable
-    assert table[0] == Status("numpy", True, table[0].version, ("cpu",))
+    compiler = f"LLVM (llvmlite {version('llvmlite')})"
+    assert table[0] == Status("numpy", True, table[0].version, ("cpu",), compiler)
+
+
+def test_without_llvmlite_the_table_says_what_is_missing(monkeypatch):
+    monkeypatch.setattr("chainrule.backends.numpy.find_spec", lambda name: None)
+    status = available()[0]
+    assert status.usable
+    assert not status.compiler
+    assert status.reason == "steps run eagerly: llvmlite is not installed"
+    assert status.install == 'pip install "chainrule[fast]"'
+
+
+def test_the_table_prints_in_full():
+    table = available()
     assert repr(table) == str(table)
 
 

@@ -106,8 +106,8 @@ def run(scan: Any, state: Any, data: Any, controls: Any) -> tuple[Any, Any]:
     state = tree.map(lambda leaf: np.array(leaf), state)
     metrics: Any = {}
     with np.errstate(all="ignore"):
-        for state, _, found in scan(state, data, controls):
-            metrics = found or metrics
+        for after, _, found in scan(state, data, controls):
+            state, metrics = after, found or metrics
     return state, metrics
 
 

@@ -64,7 +64,7 @@ class Scale:
         if self.fault == "empty":
             return x * scale + 0.0 * x[0], (x, scale)
         if self.fault == "other numbers":
-            bias = 0.0 if xp is np else 1.0
+            bias = 0.0 if xp.__name__ == "numpy" else 1.0
             return x * scale + bias, (x, scale)
         return x * scale, (x, scale)
 

@@ -192,10 +192,10 @@ def eager_results(step: Any, state: Any, data: Any, controls: Any) -> dict[str, 
     """Return what NumPy makes of the steps, by the names of a program's outputs."""
     metrics: Any = {}
     with np.errstate(all="ignore"):
-        for state, _, metrics in eager_scan(get("numpy", "float64"), step)(state, data, controls):
-            pass
-    found = {f"next.{name}": leaf for name, leaf in tree.flatten(state).items()}
-    return found | {f"metrics.{name}": leaf[-1] for name, leaf in metrics.items()}
+        for after, _, found in eager_scan(get("numpy", "float64"), step)(state, data, controls):
+            state, metrics = after, found
+    results = {f"next.{name}": leaf for name, leaf in tree.flatten(state).items()}
+    return results | {f"metrics.{name}": leaf[-1] for name, leaf in metrics.items()}
 
 
 @settings(max_examples=250)

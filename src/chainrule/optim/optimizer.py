@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, cast
 
 from chainrule import tree
 from chainrule.optim.schedules import Schedule
@@ -61,7 +61,17 @@ class FullBatchOptimizer(Protocol):
 
 def each_leaf(count: int, rule: Callable[..., Any], *trees: Tree) -> tuple[Tree, ...]:
     """Apply a rule that returns `count` arrays to matching leaves; return `count` trees."""
-    return tree.unzip(count, tree.map(rule, *trees))
+    results: tuple[Tree, ...] = tuple({} for _ in range(count))
+    first, *rest = trees
+    for key, value in first.items():
+        matching = [other[key] for other in rest]
+        if isinstance(value, dict):
+            found = each_leaf(count, rule, cast(Tree, value), *matching)
+        else:
+            found = rule(value, *matching)
+        for result, part in zip(results, found, strict=True):
+            result[key] = part
+    return results
 
 
 def step_zero(xp: Namespace, params: Params) -> Array:

@@ -93,7 +93,8 @@ class NativeSteps:
         self._leaves: Arrays = {}
         self._shapes: Any = ()
         self._bound: list[Executable] = []
-        self._copies: dict[str, tuple[NDArray[Any], NDArray[Any]]] = {}
+        self._data: Tree = {}
+        self._straight: Arrays = {}
 
     def __call__(
         self, state: State, data: Tree, controls: Tree
@@ -104,9 +105,11 @@ class NativeSteps:
         if executable not in self._bound:
             executable.bind(self._leaves)
             self._bound.append(executable)
-        given = {f"data.{name}": self._straight(name, array) for name, array in data.items()}
-        given |= {f"controls.{name}": np.ascontiguousarray(x) for name, x in controls.items()}
-        executable.bind(given)
+        if self._data is not data:
+            self._data = data
+            self._straight = {f"data.{name}": _in_rows(array) for name, array in data.items()}
+        given = {f"controls.{name}": np.ascontiguousarray(x) for name, x in controls.items()}
+        executable.bind(self._straight | given)
         metrics, done, interrupt = executable.run(len(controls["indices"]))
         yield self._state, done, {name.partition(".")[2]: v for name, v in metrics.items()}
         if interrupt is not None:
@@ -140,14 +143,11 @@ class NativeSteps:
         self._shapes = tuple((name, x.shape, x.dtype) for name, x in leaves.items())
         self._state = _like(state, leaves, "state")
 
-    def _straight(self, name: str, array: NDArray[Any]) -> NDArray[Any]:
-        """Return the array in row order; a copy is kept for as long as the same array comes."""
-        if array.flags.c_contiguous and array.flags.aligned:
-            return array
-        held = self._copies.get(name)
-        if held is None or held[0] is not array:
-            held = self._copies[name] = (array, np.array(array, order="C"))
-        return held[1]
+
+def _in_rows(array: NDArray[Any]) -> NDArray[Any]:
+    """Return an array that lies in row order, `array` itself if it does."""
+    straight = array.flags.c_contiguous and array.flags.aligned
+    return array if straight else np.array(array, order="C")
 
 
 def _fits(array: Any) -> bool:
