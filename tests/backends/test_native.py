@@ -42,8 +42,8 @@ HALF = 4 * 2.0**-11
 """Four units in float16's last place, relative to an array's largest magnitude."""
 
 FLOOR = {2.0**-52: 2.0**-47, 2.0**-23: 2.0**-18, 2.0**-11: 2.0**-14}
-"""By the rounding: where terms of size 1 cancel, one side may find 0 and the other 32 roundings (rows
-that are equal are normalised by 1 / sqrt(1e-5)); in float16 its smallest normal number.
+"""By the rounding: where terms of size 1 cancel, one side may find 0 and the other 32 roundings
+(rows that are equal are normalised by 1 / sqrt(1e-5)); in float16 its smallest normal number.
 """
 
 WAVERS = 20.0

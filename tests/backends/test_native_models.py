@@ -25,12 +25,18 @@ ACTIVATIONS: tuple[Any, ...] = (
 OTHERS: tuple[Any, ...] = (
     cr.Dropout(0.4), cr.Dropout(0.0), cr.BatchNorm(), cr.BatchNorm(momentum=1.0), cr.LayerNorm(),
 )  # fmt: skip
+EPS = 0.01
+"""Added to the denominators of optimizers: large, so that a gradient which is 0 but for rounding is
+not enlarged to a whole step."""
+
 OPTIMIZER_CASES: tuple[Any, ...] = (
     cr.sgd(0.1), cr.sgd(0.1, momentum=0.9), cr.sgd(0.1, momentum=0.9, nesterov=True),
-    cr.adam(0.05), cr.adam(0.05, b1=0.0), cr.amsgrad(0.05), cr.adamw(0.05, weight_decay=0.1),
-    cr.adamax(0.05), cr.nadam(0.05), cr.adagrad(0.1), cr.adagrad(0.1, initial=0.2),
-    cr.adadelta(1.0), cr.rmsprop(0.01), cr.rmsprop(0.01, momentum=0.5),
-    cr.rmsprop(0.01, centered=True), cr.rmsprop(0.01, momentum=0.5, centered=True),
+    cr.adam(0.05, eps=EPS), cr.adam(0.05, b1=0.0, eps=EPS), cr.amsgrad(0.05, eps=EPS),
+    cr.adamw(0.05, weight_decay=0.1, eps=EPS), cr.adamax(0.05, eps=EPS), cr.nadam(0.05, eps=EPS),
+    cr.adagrad(0.1, eps=EPS), cr.adagrad(0.1, initial=0.2, eps=EPS), cr.adadelta(1.0, eps=EPS),
+    cr.rmsprop(0.01, eps=EPS), cr.rmsprop(0.01, momentum=0.5, eps=EPS),
+    cr.rmsprop(0.01, centered=True, eps=EPS),
+    cr.rmsprop(0.01, momentum=0.5, centered=True, eps=EPS),
 )  # fmt: skip
 REGRESSION = (cr.losses.SquaredError(), cr.losses.AbsoluteError(), Huber(), Huber(delta=0.1))
 

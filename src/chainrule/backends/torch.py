@@ -34,7 +34,7 @@ def devices() -> tuple[str, ...]:
 
 
 def compiler() -> tuple[str, str, str]:
-    """Return what compiles steps, and what is missing for it: nothing does here."""
+    """Return what compiles steps unasked, and what is missing for it: nothing does here."""
     return "", "", ""
 
 

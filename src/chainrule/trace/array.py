@@ -7,13 +7,17 @@ from typing import Any, cast
 import numpy as np
 
 from chainrule.errors import InputError
-from chainrule.trace.graph import BOOL, DType, Graph, Node, Shape
+from chainrule.trace.graph import BOOL, FLOATS_ONLY, DType, Graph, Node, Shape
 
 Index = int | slice | None | EllipsisType
 
 
 class TraceError(InputError):
     """The function cannot be traced; the message names the operation."""
+
+
+class MissingError(TraceError, AttributeError):
+    """The namespace has no such function; ``hasattr`` may ask."""
 
 
 def promoted(*operands: Any) -> DType:
@@ -36,8 +40,16 @@ def elementwise(op: str, *operands: Any, result: DType | None = None) -> "Traced
     """Record an elementwise operation; `result` is its dtype where that is not the operands'."""
     graph = next(x.graph for x in operands if isinstance(x, Traced))
     dtype = promoted(*operands)
+    if dtype.kind != "f" and op in FLOATS_ONLY:
+        raise TraceError(f"{op} of {dtype.name}")
+    if op in ("shl", "shr") and not _shifts(operands[1], dtype):
+        raise TraceError(f"{op} by anything but a number from 0 to {8 * dtype.itemsize - 1}")
     args = [lift(graph, x, dtype) for x in operands]
     return Traced(graph, graph.elementwise(op, args, dtype if result is None else result))
+
+
+def _shifts(count: Any, dtype: DType) -> bool:
+    return isinstance(count, int) and 0 <= count < 8 * dtype.itemsize and dtype.kind in "iu"
 
 
 def _binary(op: str) -> Callable[["Traced", Any], "Traced"]:

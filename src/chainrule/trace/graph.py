@@ -21,6 +21,10 @@ UNARY = (
     "neg", "abs", "sqrt", "exp", "expm1", "log", "log1p", "tanh", "sign", "floor", "ceil", "round",
     "sin", "cos", "isfinite", "isnan", "not",
 )  # fmt: skip
+FLOATS_ONLY = frozenset((
+    "sqrt", "exp", "expm1", "log", "log1p", "tanh", "sign", "floor", "ceil", "round", "sin", "cos",
+    "pow", "div",
+))  # fmt: skip
 BINARY = (
     "add", "sub", "mul", "div", "pow", "maximum", "minimum",
     "and", "or", "xor", "shl", "shr",

@@ -149,7 +149,7 @@ class Lowering:
         value = self._value(argument, self._at(root), number)
         if root.in_row:
             self._reduce_row(target, kind, value, number)
-        elif target.rank == 0:
+        elif target.size == 1:
             self._reduce_all(root, kind, value, number)
         else:
             kept = [i for axis, i in enumerate(self._at(root)) if axis not in target.detail]
@@ -171,9 +171,9 @@ class Lowering:
             self.rows[number + 1].append(Store(array_name(target), index, found, target.dtype))
 
     def _reduce_all(self, root: Root, kind: str, value: str, number: int) -> None:
-        """Reduce to one number; the sum of the rows' sums is taken in float64."""
+        """Reduce to one number; the sum of the rows' sums is taken in a wider dtype."""
         target = root.target
-        wide = np.dtype(np.float64) if kind == "sum" and target.dtype.kind == "f" else target.dtype
+        wide = _wider(target.dtype) if kind == "sum" else target.dtype
         total = self._fresh("s")
         self.before.append(Start(total, identity(kind, wide), wide))
         in_row = len(root.domain) < len(self.domain)
@@ -259,9 +259,28 @@ class Lowering:
     def _gather(self, node: Node, at: Indices, number: int, section: list[Statement]) -> str:
         source, chosen = node.args
         picked = self._value(chosen, choosing(node, at), number)
-        axis = Affine((), int(picked)) if isinstance(picked, int) else variable(picked)
+        size = source.shape[int(node.detail)]
+        axis = self._inside(picked, chosen.dtype, size, section)
         inside = (*at[: node.detail], axis, *at[node.detail + 1 :])
         return self._load(source, flat(inside, source.shape), section)
+
+    def _inside(self, index: Any, dtype: DType, size: int, section: list[Statement]) -> Affine:
+        """An index as NumPy takes it, from the end if negative; never outside the array."""
+        if isinstance(index, int):
+            return Affine((), min(max(index + size * (index < 0), 0), size - 1))
+
+        def let(op: str, *args: Any, of: DType, to: DType) -> str:
+            name = self._fresh("t")
+            section.append(Let(name, op, args, to, of))
+            return name
+
+        wide = np.dtype(np.int64)
+        if dtype != wide:
+            index = let("cast", index, of=dtype, to=wide)
+        end = let("add", index, size, of=wide, to=wide)
+        index = let("where", let("lt", index, 0, of=wide, to=BOOL), end, index, of=wide, to=wide)
+        index = let("maximum", index, 0, of=wide, to=wide)
+        return variable(let("minimum", index, size - 1, of=wide, to=wide))
 
     def _fresh(self, prefix: str) -> str:
         self._count += 1
@@ -320,6 +339,13 @@ class Lowering:
             inner = seen_through(node, at)
             return 0 if inner is None else self._pass(node.args[0], inner)
         return max(self._pass(arg, at) for arg in node.args)
+
+
+def _wider(dtype: DType) -> DType:
+    """The dtype in which long sums are taken."""
+    if dtype.kind != "f":
+        return dtype
+    return np.dtype(np.float32 if dtype == np.float16 else np.float64)
 
 
 def _loops(body: list[Statement], axes: list[tuple[str, int]]) -> list[Statement]:

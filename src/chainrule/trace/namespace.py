@@ -6,7 +6,16 @@ from typing import Any, cast
 
 import numpy as np
 
-from chainrule.trace.array import Traced, TraceError, elementwise, lift, matmul, power, promoted
+from chainrule.trace.array import (
+    MissingError,
+    Traced,
+    TraceError,
+    elementwise,
+    lift,
+    matmul,
+    power,
+    promoted,
+)
 from chainrule.trace.graph import BOOL, DType, Graph, Node, Shape
 
 Axis = int | tuple[int, ...] | None
@@ -40,9 +49,7 @@ class Recorder:
         self.graph = graph
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        raise TraceError(f"xp.{name}")
+        raise MissingError(f"xp.{name}")
 
     # elementwise
 

@@ -8,12 +8,13 @@ one arena: the place of an array that nobody reads any more is used again.
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+from chainrule.trace.array import TraceError
 from chainrule.trace.graph import Node, needed
-from chainrule.trace.index import ZERO
 from chainrule.trace.loops import (
     Array,
     Copy,
     Load,
+    Loop,
     Nest,
     Operand,
     Product,
@@ -40,9 +41,11 @@ ALIGNMENT = 64
 
 def make_program(trace: Trace, replaces: Mapping[str, str]) -> Program:
     """Return the program of a trace; `replaces` names the input that an output overwrites."""
-    outputs = {
-        name: node for name, node in trace.outputs.items() if _unchanged(name, node, replaces)
-    }
+    for name, old in replaces.items():
+        if old not in trace.inputs:
+            raise TraceError(f"a state that gains {old}")
+        _check_like(trace.outputs[name], trace.inputs[old])
+    outputs = {name: node for name, node in trace.outputs.items() if _changed(name, node, replaces)}
     finals = _finals(trace, outputs, replaces)
     nodes = needed(finals.values())
     roots = find_roots(nodes, finals.values())
@@ -76,7 +79,16 @@ def make_program(trace: Trace, replaces: Mapping[str, str]) -> Program:
     return _placed(program, replaces)
 
 
-def _unchanged(name: str, node: Node, replaces: Mapping[str, str]) -> bool:
+def _check_like(new: Node, old: Node) -> None:
+    """Raise `TraceError` unless an output has the shape and dtype of the input it overwrites."""
+    for what in ("dtype", "shape"):
+        if getattr(new, what) != getattr(old, what):
+            raise TraceError(
+                f"{old.detail} of {what} {getattr(old, what)} becomes {getattr(new, what)}, which"
+            )
+
+
+def _changed(name: str, node: Node, replaces: Mapping[str, str]) -> bool:
     """Whether an output is anything but the input it would overwrite."""
     return not (node.op == "input" and replaces.get(name) == node.detail)
 
@@ -251,7 +263,7 @@ def overwritable(nest: Nest, old: str, new: str) -> bool:
             where = statement.index
         elif _touches(statement, new) and not isinstance(statement, Load):
             return False
-    if where is None:
+    if where is None or not _each_once(nest.body, new, ()):
         return False
     written = False
     for statement in nest.statements():
@@ -261,14 +273,18 @@ def overwritable(nest: Nest, old: str, new: str) -> bool:
             written or not isinstance(statement, Load) or statement.index != where
         ):
             return False
-    return not any(
-        isinstance(s, Load) and s.array == old and where == ZERO and _in_loop(nest, s)
-        for s in nest.statements()
-    )
+    return True
 
 
-def _in_loop(nest: Nest, statement: Statement) -> bool:
-    return all(statement is not top for top in nest.body)
+def _each_once(body: list[Statement], array: str, around: tuple[str, ...]) -> bool:
+    """Whether no loop writes an element of the array more than once."""
+    for statement in body:
+        if isinstance(statement, Loop):
+            if not _each_once(statement.body, array, (*around, statement.variable)):
+                return False
+        elif isinstance(statement, Store) and statement.array == array:
+            return all(statement.index.coefficient(name) for name in around)
+    return True
 
 
 def _touches(statement: Statement, array: str) -> bool:

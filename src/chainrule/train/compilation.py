@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from chainrule.train.trainer import Trainer
 
 
+FOREVER = 2**40
+"""Steps that always pay: the step is looked at, however short the run."""
+
+
 def choose(
     trainer: "Trainer",
     data: Tree,
@@ -40,13 +44,13 @@ def choose(
         advice = Advice(False, False, "compile=False" if asked is False else "as it was begun")
     else:
         controls = _controls(trainer, min(sampler.batch_size, sampler.rows))
+        steps = FOREVER if wanted is True else steps
         advice = trainer.programs.advice(micro_batch, trainer.state, data, controls, steps)
     if wanted is True and not advice.possible:
         why = "compile=True" if asked is True else "the run to resume was compiled"
         raise InputError(f"{why}: {advice.reason}")
-    forced = wanted is True and not advice.pays
-    trainer.compiled = bool(wanted if isinstance(wanted, bool) else advice.pays)
-    trainer.compile_reason = "compile=True" if forced else advice.reason
+    trainer.compiled = wanted if isinstance(wanted, bool) else advice.pays
+    trainer.compile_reason = "compile=True" if wanted is True else advice.reason
 
 
 def program_text(trainer: "Trainer", batch_size: int) -> str:

@@ -124,30 +124,29 @@ class Fit:
         trainer, size = self.trainer, self.sampler.batch_size
         full = max(min(stop, len(order) // size), start)
         scan = trainer.programs.scan(self.micro_batch, compiled=self.compiled)
-        done = 0
+        before, to_numpy = trainer.position.step, trainer.backend.to_numpy
         found: list[Tree] = []
-        try:
-            for first, last in ((start, full), (full, stop)):
-                if first == last:
-                    continue
-                controls = self._controls(order, first, last)
-                for state, steps, metrics in scan(trainer.state, self.data, controls):
-                    trainer.state, done = state, first - start + steps
-                    if metrics:
-                        found.append(metrics)
-        except KeyboardInterrupt:
-            trainer.position.step += done
-            raise
-        to_numpy = trainer.backend.to_numpy
+        for first, last in ((start, full), (full, stop)):
+            if first == last:
+                continue
+            controls = self._controls(order, before - start, first, last)
+            for state, steps, metrics in scan(trainer.state, self.data, controls):
+                trainer.state = state
+                trainer.position.step = before + first - start + steps
+                if metrics:
+                    found.append(metrics)
         host = {name: np.concatenate([to_numpy(m[name]) for m in found]) for name in found[0]}
         rows = np.full(stop - start, size)
         rows[-1] = min(stop * size, len(order)) - (stop - 1) * size
-        return self._count(host["loss"], host.get("weight", rows), host.get("finite"))
+        return self._count(before, host["loss"], host.get("weight", rows), host.get("finite"))
 
-    def _controls(self, order: Rows, start: int, stop: int) -> Tree:
-        """Return what differs between the steps of batches `start` to `stop`, all of one size."""
+    def _controls(self, order: Rows, step: int, start: int, stop: int) -> Tree:
+        """Return what differs between the steps of batches `start` to `stop`, all of one size.
+
+        `step` is the number of the step that batch 0 was.
+        """
         trainer = self.trainer
-        stage, step = trainer.backend.stage, trainer.position.step - trainer.position.batch
+        stage = trainer.backend.stage
         numbers = range(step + start, step + stop)
         indices = stage(batch_rows(order, start, stop, self.sampler.batch_size), "index")
         rates = rates_at(trainer.optimizer.lr, numbers, trainer.plateau)
@@ -171,26 +170,30 @@ class Fit:
             trainer.backend.xp, evaluate, state["params"], state["optimizer"]
         )
         trainer.state = {"params": params, "running": moved, "optimizer": memory}
-        return self._count(np.asarray([float(loss)]), np.ones(1), None)
+        trainer.position.step += 1
+        before = trainer.position.step - 1
+        return self._count(before, np.asarray([float(loss)]), np.ones(1), None)
 
     def _rate(self, step: int) -> float:
         return rate_at(self.trainer.optimizer.lr, step, self.trainer.plateau)
 
     def _count(
-        self, losses: NDArray[Any], weights: NDArray[Any], finite: NDArray[Any] | None
+        self,
+        before: int,
+        losses: NDArray[Any],
+        weights: NDArray[Any],
+        finite: NDArray[Any] | None,
     ) -> Floats:
         """Add updates to the epoch's sums, in their order; return the losses of those not skipped.
 
-        Raises `TrainingError` at the first loss that is not finite.
+        `before` updates were made before them. Raises `TrainingError` at the first loss that is not
+        finite.
         """
         trainer, position = self.trainer, self.trainer.position
-        steps = position.step + 1 + np.arange(len(losses))
+        steps = before + 1 + np.arange(len(losses))
         if finite is not None:
             position.skipped += int(np.sum(~finite))
             losses, weights, steps = losses[finite], weights[finite], steps[finite]
-            position.step += len(finite)
-        else:
-            position.step += len(losses)
         losses = losses.astype(np.float64)
         wrong = np.flatnonzero(~np.isfinite(losses))
         if len(wrong):

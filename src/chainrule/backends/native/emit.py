@@ -130,6 +130,8 @@ class _NestWriter:
                 f.do(f"store {type_of(dtype)} {total}, ptr {self.totals[name][0]}")
 
     def _loop(self, loop: Loop) -> None:
+        if loop.size == 0:
+            return
         f, label = self.f, self.f.fresh()
         variable = f"%{label}.{loop.variable}"
         before = f.block

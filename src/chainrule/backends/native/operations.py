@@ -75,12 +75,15 @@ def _float(f: Function, op: str, args: Sequence[str], of: DType, t: str) -> str:
     raise TraceError(f"{op} of {of.name}")
 
 
+_NANS = {literal(np.nan, np.dtype(f"float{bits}")) for bits in (16, 32, 64)}
+
+
 def _extreme(f: Function, op: str, args: Sequence[str], t: str) -> str:
     """The larger or smaller; NaN if either is."""
     test = "ugt" if op == "maximum" else "ult"
     better = f.let(f"fcmp {test} {t} {args[0]}, {args[1]}")
     found = f.let(f"select i1 {better}, {t} {args[0]}, {t} {args[1]}")
-    if not args[1].startswith("%"):
+    if not args[1].startswith("%") and args[1] not in _NANS:
         return found
     missing = f.let(f"fcmp uno {t} {args[1]}, {args[1]}")
     return f.let(f"select i1 {missing}, {t} {args[1]}, {t} {found}")
@@ -103,6 +106,8 @@ def _integer(f: Function, op: str, args: Sequence[str], of: DType, t: str) -> st
         test = f"{signed}gt" if op == "maximum" else f"{signed}lt"
         better = f.let(f"icmp {test} {t} {args[0]}, {args[1]}")
         return f.let(f"select i1 {better}, {t} {args[0]}, {t} {args[1]}")
+    if op == "abs" and of.kind != "i":
+        return args[0]
     if op == "abs":
         minus = f.let(f"sub {t} 0, {args[0]}")
         below = f.let(f"icmp slt {t} {args[0]}, 0")
@@ -128,6 +133,8 @@ def cast(f: Function, x: str, of: DType, to: DType) -> str:
     if to == BOOL:
         zero = literal(0, of)
         return f.let(f"fcmp une {a} {x}, {zero}" if of.kind == "f" else f"icmp ne {a} {x}, 0")
+    if of == np.float64 and to == np.float16:
+        return f.let(f"fptrunc float {_rounded_to_odd(f, x)} to half")
     if of.kind == "f" and to.kind == "f":
         return f.let(f"{'fpext' if to.itemsize > of.itemsize else 'fptrunc'} {a} {x} to {b}")
     if of.kind == "f":
@@ -142,6 +149,23 @@ def cast(f: Function, x: str, of: DType, to: DType) -> str:
         return x
     wider = of == BOOL or to.itemsize > of.itemsize
     return f.let(f"{('sext' if signed else 'zext') if wider else 'trunc'} {a} {x} to {b}")
+
+
+def _rounded_to_odd(f: Function, x: str) -> str:
+    """A float64 as float32 from which rounding to float16 finds what it would find from float64.
+
+    Processors have no direct conversion, and rounding twice errs at ties. Cut off instead of
+    rounded, with the last bit set where something was cut off, no tie can arise (Boldo &
+    Melquiond 2008).
+    """
+    near = f.let(f"fptrunc double {x} to float")
+    back = f.let(f"fpext float {near} to double")
+    size, given = f.intrinsic("fabs", "double", back), f.intrinsic("fabs", "double", x)
+    above = f.let(f"zext i1 {f.let(f'fcmp ogt double {size}, {given}')} to i32")
+    inexact = f.let(f"zext i1 {f.let(f'fcmp one double {back}, {x}')} to i32")
+    bits = f.let(f"bitcast float {near} to i32")
+    bits = f.let(f"or i32 {f.let(f'sub i32 {bits}, {above}')}, {inexact}")
+    return f.let(f"bitcast i32 {bits} to float")
 
 
 def folded(f: Function, kind: str, total: str, x: str, dtype: DType, *, free: bool = False) -> str:

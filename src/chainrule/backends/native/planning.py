@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from chainrule import tree
 from chainrule.backends.scan import Step
+from chainrule.trace.array import TraceError
 from chainrule.trace.loops import Program
 from chainrule.trace.program import make_program
 from chainrule.trace.tracing import Trace, trace
@@ -31,10 +32,17 @@ def traced_step(step: Step, state: State, data: Tree, controls: Tree) -> Trace:
 
 
 def plan(step: Step, state: State, data: Tree, controls: Tree) -> Program:
-    """Return the program of a step, which writes the next state over the old one."""
+    """Return the program of a step, which writes the next state over the old one.
+
+    Raises `TraceError` for what cannot be traced, and for a state that comes out unlike it went in.
+    """
     traced = traced_step(step, state, data, controls)
-    names = (name for name in traced.outputs if name.startswith("next."))
-    return make_program(traced, {name: name.replace("next", "state", 1) for name in names})
+    names = [name for name in traced.outputs if name.startswith("next.")]
+    replaces = {name: name.replace("next", "state", 1) for name in names}
+    for name in traced.inputs:
+        if name.startswith("state.") and name not in replaces.values():
+            raise TraceError(f"a state that loses {name}")
+    return make_program(traced, replaces)
 
 
 @dataclass(frozen=True)
