@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
 
@@ -26,13 +25,23 @@ def devices() -> tuple[str, ...]:
 
 def compiler() -> tuple[str, str, str]:
     """Return what compiles steps, or nothing, what is missing for it, and how to get it."""
+    missing, install = _missing()
+    if missing:
+        return "", f"steps run eagerly: {missing}", install
+    from importlib.metadata import version
+
+    return f"LLVM (llvmlite {version('llvmlite')})", "", ""
+
+
+def _missing() -> tuple[str, str]:
+    """Return what compiling lacks here and how to get it, empty if nothing."""
     if find_spec("llvmlite") is None:
-        return "", "steps run eagerly: llvmlite is not installed", 'pip install "chainrule[fast]"'
+        return "llvmlite is not installed", 'pip install "chainrule[fast]"'
     from chainrule.backends.native.blas import find_blas
 
     if find_blas() is None:
-        return "", "steps run eagerly: NumPy's BLAS was not found", "use NumPy's wheel from PyPI"
-    return f"LLVM (llvmlite {version('llvmlite')})", "", ""
+        return "NumPy's BLAS was not found", "use NumPy's wheel from PyPI"
+    return "", ""
 
 
 def dtypes(device: str) -> tuple[str, ...]:
@@ -84,9 +93,9 @@ class NumpyBackend:
         return function
 
     def advise(self, step: Step, state: State, data: Tree, controls: Tree, steps: int) -> Advice:
-        name, reason, install = compiler()
-        if not name:
-            return Advice(False, False, f"{reason}; {install}")
+        missing, install = _missing()
+        if missing:
+            return Advice(False, False, f"{missing}; {install}")
         from chainrule.backends.native.advice import advise
 
         return advise(step, state, data, controls, steps)
