@@ -33,8 +33,7 @@ class Backend(Protocol):
         """The float dtype: ``float32``, ``float64`` or ``float16``."""
         ...
 
-    @property
-    def compiler(self) -> str:
+    def compiled_by(self) -> str:
         """What compiles steps unless told otherwise, such as ``jax.jit``; empty if nothing does."""
         ...
 

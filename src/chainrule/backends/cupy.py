@@ -56,8 +56,7 @@ class CupyBackend:
     choice: str = field(default="", compare=False)
     name: str = field(default="cupy", init=False)
 
-    @property
-    def compiler(self) -> str:
+    def compiled_by(self) -> str:
         return compiler()[0]
 
     @property

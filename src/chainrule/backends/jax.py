@@ -116,8 +116,7 @@ class JaxBackend:
     choice: str = field(default="", compare=False)
     name: str = field(default="jax", init=False)
 
-    @property
-    def compiler(self) -> str:
+    def compiled_by(self) -> str:
         return compiler()[0]
 
     @property

@@ -63,8 +63,7 @@ class NumpyBackend:
     choice: str = field(default="", compare=False)
     name: str = field(default="numpy", init=False)
 
-    @property
-    def compiler(self) -> str:
+    def compiled_by(self) -> str:
         return compiler()[0]
 
     @property

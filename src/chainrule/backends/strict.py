@@ -52,8 +52,7 @@ class StrictBackend:
     choice: str = field(default="", compare=False)
     name: str = field(default="strict", init=False)
 
-    @property
-    def compiler(self) -> str:
+    def compiled_by(self) -> str:
         return compiler()[0]
 
     @property

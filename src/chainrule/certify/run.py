@@ -121,7 +121,7 @@ def _trainer(subject: Subject, backend: Backend, seed: int, compiled: bool) -> T
         subject.optimizer,
         backend=backend,
         seed=seed,
-        compile=compiled and bool(backend.compiler),
+        compile=compiled and bool(backend.compiled_by()),
     )
     return trainer.build(subject.X.shape[1:])
 
@@ -133,5 +133,5 @@ def _run(trainer: Trainer, subject: Subject, sampler: Sampler, steps: int) -> Ru
 
 def _version(backend: Backend, compiled: bool) -> str:
     module: Any = import_module(f"chainrule.backends.{backend.name}")
-    compiler = f" + {backend.compiler}" if compiled and backend.compiler else ""
+    compiler = f" + {backend.compiled_by()}" if compiled and backend.compiled_by() else ""
     return f"{module.VERSION}{compiler}"

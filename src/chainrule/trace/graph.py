@@ -72,6 +72,11 @@ class Node:
     def rank(self) -> int:
         return len(self.shape)
 
+    @property
+    def is_call(self) -> bool:
+        """Whether NumPy would compute it with a call of its own, products aside."""
+        return self.op in ELEMENTWISE or self.op.startswith("reduce.")
+
     def __repr__(self) -> str:
         args = " ".join(f"%{arg.number}" for arg in self.args)
         detail = "" if self.detail is None else f" [{self.detail}]"

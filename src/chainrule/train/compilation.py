@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chainrule import tree
-from chainrule.backends.native.planning import plan
 from chainrule.backends.scan import Advice
 from chainrule.data.sampler import Sampler
 from chainrule.errors import InputError
@@ -55,6 +54,7 @@ def choose(
 
 def program_text(trainer: "Trainer", batch_size: int) -> str:
     """Return the step of a built trainer for one batch as loops, to be read."""
+    from chainrule.backends.native.planning import plan
     from chainrule.trace.text import written
 
     rows = positive_integer("batch_size", batch_size)

@@ -1,9 +1,7 @@
 """Whether compiling a step pays: a rule that looks at sizes and step counts alone."""
 
 from chainrule import tree
-from chainrule.backends.native.planning import traced_step
 from chainrule.backends.scan import Advice, Step
-from chainrule.trace.graph import ELEMENTWISE, Node
 from chainrule.typing import State, Tree
 
 CALL = 1.5e-6
@@ -37,14 +35,12 @@ def advise(step: Step, state: State, data: Tree, controls: Tree, steps: int) -> 
     most = steps * (CALLS * CALL + PASSES * ELEMENT * parameters)
     saved, cost = most, START
     if saved >= 2.0 * cost:
+        from chainrule.backends.native.planning import traced_step
+
         nodes = traced_step(step, state, data, controls).nodes
-        work = [node for node in nodes if _is_call(node)]
+        work = [node for node in nodes if node.is_call]
         saved = sum(CALL + ELEMENT * max(node.size, node.args[0].size) for node in work) * steps
         cost = START + COMPILE * len(work)
     if saved < 2.0 * cost:
         return Advice(True, False, f"{steps:,} steps are too few for compiling to pay")
     return Advice(True, True, "compiled by LLVM")
-
-
-def _is_call(node: Node) -> bool:
-    return node.op in ELEMENTWISE or node.op.startswith("reduce.")
