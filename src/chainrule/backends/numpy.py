@@ -28,9 +28,7 @@ def compiler() -> tuple[str, str, str]:
     missing, install = _missing()
     if missing:
         return "", f"steps run eagerly: {missing}", install
-    from importlib.metadata import version
-
-    return f"LLVM (llvmlite {version('llvmlite')})", "", ""
+    return "LLVM (llvmlite)", "", ""
 
 
 def _missing() -> tuple[str, str]:
