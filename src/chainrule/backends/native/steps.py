@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from chainrule import tree
 from chainrule.backends.native import cache, emit, machine
-from chainrule.backends.native.blas import find_blas
+from chainrule.backends.native.blas import Blas, find_blas
 from chainrule.backends.native.planning import plan
 from chainrule.backends.scan import Step
 from chainrule.errors import BackendError
@@ -26,25 +26,23 @@ class Executable:
     """A program's machine code, with its constants and its working memory."""
 
     program: Program
+    blas: Blas
     stepped: dict[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
-        blas = find_blas()
-        if blas is None:
-            raise BackendError("the BLAS that NumPy uses was not found")
         arrays = self.program.arrays
         self.stepped = {
             name: array.size
             for name, array in arrays.items()
             if name.startswith(("controls.", "metrics."))
         }
-        text = emit.emitted(self.program, self.stepped, blas.whole)
+        text = emit.emitted(self.program, self.stepped, self.blas.whole)
         name = cache.name_of(text, machine.signature())
         code = cache.load(name)
         if code is None:
             code = machine.machine_code(text)
             cache.save(name, code)
-        self._entry, self._library = machine.linked(code, blas)
+        self._entry, self._library = machine.linked(code, self.blas)
         self._arguments = emit.arguments(self.program)
         self._constants: Arrays = {
             name: array.value for name, array in arrays.items() if array.place == "constant"
@@ -87,7 +85,11 @@ class NativeSteps:
     """Runs chunks of steps; a program is made for each shape of batch."""
 
     def __init__(self, step: Step) -> None:
+        blas = find_blas()
+        if blas is None:
+            raise BackendError("NumPy's BLAS was not found")
         self._step = step
+        self._blas = blas
         self._executables: dict[Any, Executable] = {}
         self._state: State = {}
         self._leaves: Arrays = {}
@@ -124,7 +126,7 @@ class NativeSteps:
         found = self._executables.get(key)
         if found is None:
             program = plan(self._step, self._state, data, controls)
-            found = self._executables[key] = Executable(program)
+            found = self._executables[key] = Executable(program, self._blas)
         return found
 
     def _own(self, state: State) -> None:
