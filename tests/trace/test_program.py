@@ -13,7 +13,7 @@ from chainrule import tree
 from chainrule.backends.native.planning import plan
 from chainrule.trace.index import Affine, variable
 from chainrule.trace.loops import Let, Load, Loop, Nest, Program, Store
-from chainrule.trace.program import ALIGNMENT, overwritable, reads_and_writes
+from chainrule.trace.memory import ALIGNMENT, overwritable, reads_and_writes
 
 FLOAT = np.dtype(np.float64)
 ROW, COLUMN = variable("i0"), variable("i1")

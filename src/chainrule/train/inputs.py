@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from chainrule.backends.base import Backend
 from chainrule.backends.host import library_of
+from chainrule.data.splitting import split
 from chainrule.errors import InputError
 from chainrule.losses.loss import Loss
-from chainrule.typing import Array, Shape
+from chainrule.typing import Array, Shape, Tree
 
 
 def prepare_x(backend: Backend, x: Any, in_shape: Shape | None, *, name: str = "X") -> Array:
@@ -86,6 +87,29 @@ def prepare_weight(backend: Backend, weight: Any, rows: int) -> Array:
         if not np.isfinite(host.sum(dtype=host.dtype)):
             raise InputError(f"sample_weight: the sum is too large for {backend.dtype}; divide it")
     return array
+
+
+def held_out(
+    backend: Backend, loss: Loss, data: Tree, fraction: float, seed: int
+) -> tuple[Tree, Tree]:
+    """Return the data without a fraction of its rows, stratified where `y` is labels, and those."""
+    labels = labels_of(backend, loss, data["y"])
+    parts = split(int(data["x"].shape[0]), fraction, labels=labels, seed=seed)
+    train, held = (backend.asarray(part, "index") for part in parts)
+    gather = backend.gather
+    return (
+        {name: gather(array, train) for name, array in data.items()},
+        {name: gather(array, held) for name, array in data.items()},
+    )
+
+
+def labels_of(backend: Backend, loss: Loss, y: Array) -> NDArray[np.int64] | None:
+    """Return one label a row (rows,), or None where the targets are no labels."""
+    if loss.task == "regression" or prod(y.shape[1:]) > 1:
+        return None
+    host = backend.to_numpy(y).reshape(-1)
+    labels = host.astype(np.int64)
+    return labels if bool((labels == host).all()) else None
 
 
 def _numbers(backend: Backend, x: Any, name: str) -> Array:

@@ -4,7 +4,6 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
-from math import prod
 from numbers import Real
 from pathlib import Path
 from typing import Any, Literal, Self, cast
@@ -16,7 +15,6 @@ from chainrule import tree
 from chainrule.backends import get
 from chainrule.backends.base import Backend
 from chainrule.data.sampler import Sampler, check_batch_size
-from chainrule.data.splitting import split
 from chainrule.errors import BackendError, DataError, InputError
 from chainrule.layers.layer import Layer, init_running, is_random
 from chainrule.losses import LOSSES, Loss
@@ -28,7 +26,7 @@ from chainrule.train.callbacks import Callbacks
 from chainrule.train.checkpoint import Checkpoints, recorded, run_settings
 from chainrule.train.fit import Fit
 from chainrule.train.history import History
-from chainrule.train.inputs import prepare_weight, prepare_x, prepare_y
+from chainrule.train.inputs import held_out, labels_of, prepare_weight, prepare_x, prepare_y
 from chainrule.train.programs import Programs
 from chainrule.train.progress import Mode, Progress
 from chainrule.train.settings import (
@@ -224,7 +222,7 @@ class Trainer:
                 warn(f"batch_size={batch_size} is more than the {rows} rows: one batch an epoch")
             micro = rows if batch_size is None or self.full_batch else min(batch_size, rows)
             size = min(micro * accumulate, rows)
-            balance = self._labels(data["y"]) if balanced else None
+            balance = labels_of(self.backend, self.loss, data["y"]) if balanced else None
             if balanced and balance is None:
                 raise InputError("balanced=True needs labels: y of shape (rows,)")
             one_part = micro == rows and balance is None
@@ -373,7 +371,7 @@ class Trainer:
             if validation is None:
                 return data, None
             if isinstance(validation, Real):
-                return self._split(data, float(validation))
+                return held_out(self.backend, self.loss, data, float(validation), self.seed)
             if not isinstance(validation, tuple | list) or len(cast(Any, validation)) != 2:
                 raise InputError("validation: expected (X, y), or the fraction to hold out")
             held_x, held_y = cast("tuple[Any, Any]", validation)
@@ -397,27 +395,6 @@ class Trainer:
         if sample_weight is not None:
             data["weight"] = prepare_weight(self.backend, sample_weight, rows)
         return data
-
-    def _split(self, data: Tree, fraction: float) -> tuple[Tree, Tree]:
-        """Hold out a fraction of the rows, stratified where `y` holds labels."""
-        rows, labels = int(data["x"].shape[0]), self._labels(data["y"])
-        train, held = (
-            self.backend.asarray(part, "index")
-            for part in split(rows, fraction, labels=labels, seed=self.seed)
-        )
-        gather = self.backend.gather
-        return (
-            {name: gather(array, train) for name, array in data.items()},
-            {name: gather(array, held) for name, array in data.items()},
-        )
-
-    def _labels(self, y: Array) -> NDArray[np.int64] | None:
-        """Return one label a row (rows,), or None where the targets are no labels."""
-        if self.loss.task == "regression" or prod(y.shape[1:]) > 1:
-            return None
-        host = self.backend.to_numpy(y).reshape(-1)
-        labels = host.astype(np.int64)
-        return labels if bool((labels == host).all()) else None
 
     def _require_built(self, verb: str) -> None:
         if not self.state:

@@ -1,0 +1,1 @@
+"""Programs of ``chainrule.trace`` as machine code for this processor, through LLVM."""

@@ -15,7 +15,7 @@ from chainrule.backends.native.planning import plan
 from chainrule.backends.scan import Step
 from chainrule.errors import BackendError
 from chainrule.trace.loops import Program
-from chainrule.trace.program import ALIGNMENT
+from chainrule.trace.memory import ALIGNMENT
 from chainrule.typing import State, Tree
 
 Arrays = dict[str, NDArray[Any]]
