@@ -16,6 +16,7 @@ from chainrule.backends.scan import Advice, Scan, Step, eager_scan
 from chainrule.typing import Array, Namespace, State, Tree
 
 VERSION = np.__version__
+_STAGED = {"index": np.int64, "int32": np.int32}
 
 
 def devices() -> tuple[str, ...]:
@@ -82,7 +83,7 @@ class NumpyBackend:
         return x.take(indices, 0, None, "clip")  # np.take's wrapper costs as much again
 
     def stage(self, host: NDArray[Any], dtype: str) -> Array:
-        return self.asarray(host, dtype)
+        return host.astype(self.dtype if dtype == "float" else _STAGED[dtype], copy=False)
 
     def compile(
         self, function: Callable[..., Any], donate: Sequence[int] = ()

@@ -58,11 +58,13 @@ class Fit:
     checkpoints: Checkpoints | None
     compiled: bool
     _started: float = field(default=0.0, init=False)
+    _length: int = field(default=CHUNK, init=False)
 
     def run(self) -> None:
         """Train until `epochs` epochs are done in all, or a callback stops."""
         trainer = self.trainer
         self._started = time.perf_counter() - trainer.position.seconds
+        self._length = self._chunk_length()
         trainer.stopped = ""
         with self.progress:
             while not trainer.stopped and trainer.position.epoch < self.epochs:
@@ -101,9 +103,9 @@ class Fit:
 
     def _chunks(self) -> Iterator[tuple[int, int]]:
         """Yield ranges of batches, cut where a checkpoint is due or a callback wants to look."""
-        start, length = self.trainer.position.batch, self._chunk_length()
+        start = self.trainer.position.batch
         while start < self.sampler.batches:
-            stop = min(start + length, self.sampler.batches)
+            stop = min(start + self._length, self.sampler.batches)
             if self.checkpoints is not None:
                 stop = min(stop, start + self.checkpoints.until_due(self.trainer.position.step))
             wait = self.callbacks.until_due(self.trainer.position.step)

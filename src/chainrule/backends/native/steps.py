@@ -93,6 +93,7 @@ class NativeSteps:
         self._executables: dict[Any, Executable] = {}
         self._state: State = {}
         self._leaves: Arrays = {}
+        self._links: list[tuple[Tree, str, Any]] = []
         self._shapes: Any = ()
         self._bound: list[Executable] = []
         self._data: Tree = {}
@@ -104,14 +105,14 @@ class NativeSteps:
         """Make one step for each row of the controls; the state's arrays are written over."""
         self._own(state)
         executable = self._executable(data, controls)
-        if executable not in self._bound:
-            executable.bind(self._leaves)
-            self._bound.append(executable)
         if self._data is not data:
-            self._data = data
+            self._data, self._bound = data, []
             self._straight = {f"data.{name}": _in_rows(array) for name, array in data.items()}
+        if executable not in self._bound:
+            executable.bind(self._leaves | self._straight)
+            self._bound.append(executable)
         given = {f"controls.{name}": np.ascontiguousarray(x) for name, x in controls.items()}
-        executable.bind(self._straight | given)
+        executable.bind(given)
         metrics, done, interrupt = executable.run(len(controls["indices"]))
         yield self._state, done, {name.partition(".")[2]: v for name, v in metrics.items()}
         if interrupt is not None:
@@ -131,9 +132,7 @@ class NativeSteps:
 
     def _own(self, state: State) -> None:
         """Take a state: every array in row order, writable, in memory of its own."""
-        if state is self._state and all(
-            x is y for x, y in zip(tree.leaves(state), self._leaves.values(), strict=False)
-        ):
+        if state is self._state and all(branch.get(key) is x for branch, key, x in self._links):
             return
         leaves: dict[str, Any] = tree.flatten({"state": state})
         addresses: set[int] = set()
@@ -144,6 +143,15 @@ class NativeSteps:
         self._leaves, self._bound = leaves, []
         self._shapes = tuple((name, x.shape, x.dtype) for name, x in leaves.items())
         self._state = _like(state, leaves, "state")
+        self._links = list(_links(self._state))
+
+
+def _links(branch: Tree) -> Iterator[tuple[Tree, str, Any]]:
+    """Yield ``(branch, key, what is there)`` for all of a tree: the way to see a replacement."""
+    for key, value in branch.items():
+        yield branch, key, value
+        if isinstance(value, dict):
+            yield from _links(cast(Tree, value))
 
 
 def _in_rows(array: NDArray[Any]) -> NDArray[Any]:
