@@ -39,8 +39,8 @@ def arrays(m: int, k: int, n: int) -> dict[str, Array]:
 
 
 def product(m: int, k: int, n: int, kind: str) -> Program:
-    left = Operand("a", 0, m if kind[0] == "T" else k, kind[0] == "T")
-    right = Operand("b", 0, k if kind[1] == "T" else n, kind[1] == "T")
+    left = Operand("a", m if kind[0] == "T" else k, kind[0] == "T")
+    right = Operand("b", k if kind[1] == "T" else n, kind[1] == "T")
     return Program([Product("c", left, right, m, k, n, FLOAT)], arrays(m, k, n), {})
 
 

@@ -79,8 +79,7 @@ class Machine:
     def matrix(self, operand: Operand, rows: int, columns: int) -> Any:
         shape = (columns, rows) if operand.transposed else (rows, columns)
         assert operand.columns == shape[1]
-        start = operand.offset
-        found = self.arrays[operand.array][start : start + rows * columns].reshape(shape)
+        found = self.arrays[operand.array][: rows * columns].reshape(shape)
         return found.T if operand.transposed else found
 
     def at(self, array: str, index: Affine) -> int:

@@ -29,6 +29,8 @@ class Advice:
     possible: bool
     pays: bool
     reason: str
+    cause: Exception | None = None
+    """What a step that cannot be compiled has raised."""
 
 
 def eager_scan(backend: "Backend", step: Step) -> Scan:

@@ -115,6 +115,8 @@ class Traced:
 
     @property
     def T(self) -> "Traced":  # noqa: N802 - the standard's name
+        if self.ndim != 2:
+            raise ValueError(f".T of shape {self.shape}, expected a matrix; use permute_dims")
         return self._of(self.graph.permute(self.node, (1, 0)))
 
     @property
@@ -137,7 +139,7 @@ class Traced:
         return _divide(other, self)
 
     def __pow__(self, other: Any) -> "Traced":
-        return power(self, other)
+        return elementwise("sqrt", self) if other == 0.5 else power(self, other)
 
     def __rpow__(self, other: Any) -> "Traced":
         return elementwise("pow", other, self)
@@ -156,6 +158,9 @@ class Traced:
 
     def __matmul__(self, other: Any) -> "Traced":
         return matmul(self, other)
+
+    def __rmatmul__(self, other: Any) -> "Traced":
+        return matmul(other, self)
 
     __bool__ = _refused("bool()")
     __float__ = _refused("float()")
@@ -179,7 +184,7 @@ class Traced:
         """Slices, integers, None and ``...``."""
         keys = cast("tuple[Any, ...]", key if isinstance(key, tuple) else (key,))
         for part in keys:
-            if isinstance(part, Traced | np.ndarray | list):
+            if isinstance(part, Traced | np.ndarray | list | bool):
                 raise TraceError("indexing by an array or mask; use take or where")
             if not isinstance(part, int | np.integer | slice | None | EllipsisType):
                 raise TraceError(f"an index of type {type(part).__name__}")

@@ -32,7 +32,6 @@ BINARY = (
 COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
 ELEMENTWISE = frozenset((*UNARY, *BINARY, *COMPARISONS, "where", "cast", "copy"))
 VIEWS = frozenset(("permute", "reshape", "broadcast", "slice", "take", "take_along"))
-REDUCTIONS = ("sum", "max", "min", "all", "any")
 
 _EVALUATED: dict[str, Any] = {
     "neg": np.negative, "abs": np.abs, "sqrt": np.sqrt, "exp": np.exp, "expm1": np.expm1,
@@ -114,7 +113,7 @@ class Graph:
 
     def array(self, host: NDArray[Any]) -> Node:
         """Return a host array that the function closes over."""
-        host = np.ascontiguousarray(host)
+        host = np.require(host, requirements=["C", "A"])
         key = ("array", host.dtype, host.shape, host.tobytes())
         node = self._known.get(key)
         if node is None:
@@ -144,6 +143,8 @@ class Graph:
     def broadcast(self, x: Node, shape: Shape) -> Node:
         if x.shape == shape:
             return x
+        if np.broadcast_shapes(x.shape, shape) != shape:
+            raise ValueError(f"cannot broadcast {x.shape} to {shape}")
         if x.op == "broadcast":
             x = x.args[0]
         return self.make("broadcast", [x], shape, x.dtype)
@@ -156,6 +157,8 @@ class Graph:
         return self.make("reshape", [x], shape, x.dtype)
 
     def permute(self, x: Node, axes: tuple[int, ...]) -> Node:
+        if sorted(axes) != list(range(x.rank)):
+            raise ValueError(f"axes {axes} are no order of those of shape {x.shape}")
         if axes == tuple(range(x.rank)):
             return x
         if x.op == "permute":

@@ -1,6 +1,6 @@
 """Where an element stands: indices that are linear in loop variables, and how views change them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
 
@@ -31,9 +31,6 @@ class Affine:
 
     def without(self, name: str) -> "Affine":
         return Affine(tuple(term for term in self.terms if term[0] != name), self.offset)
-
-    def renamed(self, names: Mapping[str, str]) -> "Affine":
-        return Affine(tuple(sorted((names.get(n, n), c) for n, c in self.terms)), self.offset)
 
 
 Indices = tuple[Affine, ...]

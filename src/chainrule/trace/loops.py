@@ -1,7 +1,7 @@
 """The program that a graph becomes: loop nests over arrays, and matrix products between them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from chainrule.trace.graph import DType
@@ -116,7 +116,6 @@ class Operand:
     """A matrix in row order inside an array; `transposed` as it enters the product."""
 
     array: str
-    offset: int
     columns: int
     transposed: bool
 
@@ -175,4 +174,3 @@ class Program:
     arrays: dict[str, Array]
     results: dict[str, str]
     arena: int = 0
-    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict[str, tuple[int, ...]])

@@ -6,6 +6,7 @@ pass in which all it needs is known, and outside the loops it does not depend on
 """
 
 from collections import defaultdict
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -82,6 +83,7 @@ class Lowering:
         self._names: dict[Any, str] = {}
         self._levels: dict[Any, int] = {}
         self._passes: dict[Key, int] = {}
+        self._rows_of: dict[Key, str] = {}
         self._count = 0
 
     def build(self) -> Nest:
@@ -222,12 +224,13 @@ class Lowering:
 
     def _kept(self, node: Node, at: Indices, earlier: int, where: int) -> str:
         """Keep a costly value of an earlier pass over the row in a scratch array."""
-        size = prod(self.domain[self.split :])
-        array = f"{self.name}_row{len(self.scratch)}"
-        self.scratch[array] = (size, node.dtype)
         index = flat(self.place[self.split :], self.domain[self.split :])
-        value = self._names[node, at, earlier]
-        self.elements[earlier].append(Store(array, index, value, node.dtype))
+        array = self._rows_of.get((node, at))
+        if array is None:
+            array = self._rows_of[node, at] = f"{self.name}_row{len(self.scratch)}"
+            self.scratch[array] = (prod(self.domain[self.split :]), node.dtype)
+            value = self._names[node, at, earlier]
+            self.elements[earlier].append(Store(array, index, value, node.dtype))
         name = self._fresh("t")
         self.elements[where].append(Load(name, array, index, node.dtype))
         return name
@@ -343,9 +346,7 @@ class Lowering:
 
 def _wider(dtype: DType) -> DType:
     """The dtype in which long sums are taken."""
-    if dtype.kind != "f":
-        return dtype
-    return np.dtype(np.float32 if dtype == np.float16 else np.float64)
+    return np.dtype(np.float64) if dtype.kind == "f" else dtype
 
 
 def _loops(body: list[Statement], axes: list[tuple[str, int]]) -> list[Statement]:
@@ -370,21 +371,8 @@ def merged(body: list[Statement], axes: list[tuple[str, int]]) -> list[Statement
 
 def _without(statement: Statement, name: str) -> Statement:
     """Return the statement with a loop variable taken out of its index."""
-    if isinstance(statement, Load):
-        index = statement.index.without(name)
-        return Load(statement.name, statement.array, index, statement.dtype)
-    if isinstance(statement, Store):
-        index = statement.index.without(name)
-        return Store(statement.array, index, statement.value, statement.dtype)
-    if isinstance(statement, Update):
-        index = statement.index.without(name)
-        return Update(statement.array, index, statement.kind, statement.value, statement.dtype)
+    if isinstance(statement, Load | Store | Update):
+        return replace(statement, index=statement.index.without(name))
     if isinstance(statement, Let) and statement.op == "index":
-        return Let(
-            statement.name,
-            statement.op,
-            (statement.args[0].without(name),),
-            statement.dtype,
-            statement.of,
-        )
+        return replace(statement, args=(statement.args[0].without(name),))
     return statement

@@ -11,6 +11,7 @@ from dataclasses import replace
 from chainrule.trace.loops import (
     Array,
     Copy,
+    Fill,
     Load,
     Loop,
     Nest,
@@ -36,8 +37,8 @@ def reads_and_writes(step: Nest | Product | Copy) -> tuple[set[str], set[str]]:
     for statement in step.statements():
         if isinstance(statement, Load):
             reads.add(statement.array)
-        elif hasattr(statement, "array"):
-            writes.add(statement.array)  # pyright: ignore
+        elif isinstance(statement, Store | Update | Fill):
+            writes.add(statement.array)
     return reads, writes
 
 
@@ -86,7 +87,7 @@ def placed(program: Program, replaces: Mapping[str, str]) -> Program:
         arrays[array.name] = placed
         arena = max(arena, offset + array.bytes)
     results = {output: replaces.get(output, output) for output in program.results}
-    return Program(steps, arrays, results, arena, program.shapes)
+    return Program(steps, arrays, results, arena)
 
 
 def _reused(
@@ -194,11 +195,9 @@ def _renamed(step: Nest | Product | Copy, names: Mapping[str, str]) -> Nest | Pr
 
 def _renamed_all(body: list[Statement], names: Mapping[str, str]) -> Iterator[Statement]:
     for statement in body:
-        if isinstance(statement, Load | Store | Update) or hasattr(statement, "array"):
-            array = getattr(statement, "array")  # noqa: B009
-            yield replace(statement, array=names.get(array, array))  # pyright: ignore
-        elif hasattr(statement, "body"):
-            body = list(_renamed_all(statement.body, names))  # pyright: ignore
-            yield replace(statement, body=body)  # pyright: ignore
+        if isinstance(statement, Loop):
+            yield replace(statement, body=list(_renamed_all(statement.body, names)))
+        elif isinstance(statement, Load | Store | Update | Fill):
+            yield replace(statement, array=names.get(statement.array, statement.array))
         else:
             yield statement

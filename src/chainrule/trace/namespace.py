@@ -20,6 +20,9 @@ from chainrule.trace.graph import BOOL, DType, Graph, Node, Shape
 
 Axis = int | tuple[int, ...] | None
 
+_SINGLE = np.dtype(np.float32)
+"""The dtype in which float16 is summed, as NumPy does."""
+
 
 def _unary(op: str, result: DType | None = None) -> Any:
     def record(self: "Recorder", x: Any, /) -> Traced:
@@ -30,7 +33,14 @@ def _unary(op: str, result: DType | None = None) -> Any:
 
 def _binary(op: str, result: DType | None = None) -> Any:
     def record(self: "Recorder", x: Any, y: Any, /) -> Traced:
-        return elementwise(op, self.array(x), y, result=result)
+        return elementwise(op, x if isinstance(y, Traced) else self.array(x), y, result=result)
+
+    return record
+
+
+def _logical(op: str) -> Any:
+    def record(self: "Recorder", *operands: Any) -> Traced:
+        return elementwise(op, *(self.astype(self.array(x), BOOL) for x in operands))
 
     return record
 
@@ -58,21 +68,21 @@ class Recorder:
     tanh, sign, sin, cos = _unary("tanh"), _unary("sign"), _unary("sin"), _unary("cos")
     floor, ceil, round = _unary("floor"), _unary("ceil"), _unary("round")
     isfinite, isnan = _unary("isfinite", BOOL), _unary("isnan", BOOL)
-    logical_not = bitwise_invert = _unary("not")
+    bitwise_invert, logical_not = _unary("not"), _logical("not")
     add, subtract, multiply = _binary("add"), _binary("sub"), _binary("mul")
     maximum, minimum = _binary("maximum"), _binary("minimum")
-    logical_and = bitwise_and = _binary("and")
-    logical_or = bitwise_or = _binary("or")
-    logical_xor = bitwise_xor = _binary("xor")
+    bitwise_and, bitwise_or, bitwise_xor = _binary("and"), _binary("or"), _binary("xor")
+    logical_and, logical_or, logical_xor = _logical("and"), _logical("or"), _logical("xor")
     bitwise_left_shift, bitwise_right_shift = _binary("shl"), _binary("shr")
     equal, not_equal = _binary("eq", BOOL), _binary("ne", BOOL)
     less, less_equal = _binary("lt", BOOL), _binary("le", BOOL)
     greater, greater_equal = _binary("gt", BOOL), _binary("ge", BOOL)
 
     def divide(self, x: Any, y: Any, /) -> Traced:
-        return self.array(x) / y
+        return (x if isinstance(y, Traced) else self.array(x)) / y
 
     def square(self, x: Any, /) -> Traced:
+        x = self.array(x)
         return x * x
 
     def pow(self, x: Any, y: Any, /) -> Traced:
@@ -149,8 +159,15 @@ class Recorder:
     ) -> Traced:
         given = tuple(range(x.ndim)) if axis is None else axis
         given = (given,) if isinstance(given, int) else given
-        axes = tuple(sorted(range(x.ndim)[one] for one in given))
-        node = self.graph.reduce(kind, x.node, axes, x.dtype if dtype is None else dtype)
+        axes = tuple(sorted({range(x.ndim)[one] for one in given}))
+        if len(axes) < len(given):
+            raise ValueError(f"axis {axis} names an axis twice")
+        if kind in ("max", "min") and 0 in (x.shape[one] for one in axes):
+            raise ValueError(f"{kind} over no elements: axis {axis} of shape {x.shape}")
+        of = x.dtype if dtype is None else dtype
+        wide = _SINGLE if kind == "sum" and of == np.float16 else of
+        node = self.graph.reduce(kind, x.node, axes, wide)
+        node = self.graph.elementwise("cast", [node], of)
         if keepdims:
             kept = tuple(1 if one in axes else size for one, size in enumerate(x.shape))
             node = self.graph.reshape(node, kept)
@@ -164,8 +181,11 @@ class Recorder:
         return self._reduce("sum", x, axis, keepdims, of)
 
     def mean(self, x: Traced, /, *, axis: Axis = None, keepdims: Any = False) -> Traced:
-        total = self.sum(x, axis=axis, keepdims=keepdims)
-        return total / max(x.size // max(total.size, 1), 1)
+        wide = _SINGLE if x.dtype == np.float16 else x.dtype
+        total = self.sum(self.astype(x, wide), axis=axis, keepdims=keepdims)
+        given = tuple(range(x.ndim)) if axis is None else axis
+        axes = (given,) if isinstance(given, int) else given
+        return self.astype(total / float(prod(x.shape[one] for one in axes)), x.dtype)
 
     def max(self, x: Traced, /, *, axis: Axis = None, keepdims: Any = False) -> Traced:
         return self._reduce("max", x, axis, keepdims)
@@ -232,6 +252,9 @@ class Recorder:
         if len(parts) == 1:
             return self._of(parts[0])
         shape = list(parts[0].shape)
+        rest = {(*part.shape[:where], *part.shape[where + 1 :]) for part in parts}
+        if len(rest) > 1:
+            raise ValueError(f"concat of shapes {', '.join(str(part.shape) for part in parts)}")
         shape[where] = sum(part.shape[where] for part in parts)
         return self._of(self.graph.make("concat", parts, tuple(shape), dtype, where))
 
@@ -243,6 +266,8 @@ class Recorder:
             raise TraceError("take without an axis")
         where = range(x.ndim)[axis or 0]
         shape = (*x.shape[:where], *indices.shape, *x.shape[where + 1 :])
+        if x.shape[where] == 0:
+            raise IndexError("take from an axis without elements")
         if indices.ndim != 1:
             raise TraceError(f"take with indices of shape {indices.shape}")
         return self._of(self.graph.make("take", self._nodes(x, indices), shape, x.dtype, where))

@@ -60,7 +60,6 @@ def make_program(trace: Trace, replaces: Mapping[str, str]) -> Program:
     results = {name: array_name(node) for name, node in finals.items()}
     program = Program(steps, arrays, results)
     for name, node in trace.inputs.items():
-        program.shapes[name] = node.shape
         if name not in arrays:
             arrays[name] = Array(name, node.size, node.dtype, "input")
     return placed(program, replaces)
@@ -71,7 +70,8 @@ def _check_like(new: Node, old: Node) -> None:
     for what in ("dtype", "shape"):
         if getattr(new, what) != getattr(old, what):
             raise TraceError(
-                f"{old.detail} of {what} {getattr(old, what)} becomes {getattr(new, what)}, which"
+                f"{old.detail}, whose {what} changes from {getattr(old, what)} to "
+                f"{getattr(new, what)},"
             )
 
 
@@ -120,4 +120,4 @@ def _product(node: Node) -> Product:
 def _operand(node: Node) -> Operand:
     base, transposed = matrix_base(node)
     columns = node.shape[0] if transposed else node.shape[1]
-    return Operand(array_name(base), 0, columns, transposed)
+    return Operand(array_name(base), columns, transposed)

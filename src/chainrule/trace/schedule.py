@@ -133,7 +133,7 @@ def _deep(nodes: list[Node], roots: set[Node]) -> set[Node]:
     found: set[Node] = set()
     for node in nodes:
         depth[node] = 1 + max((depth[arg] for arg in node.args), default=0)
-        if depth[node] > DEEPEST and node.op in ELEMENTWISE:
+        if depth[node] > DEEPEST and (node.op in ELEMENTWISE or node.op in VIEWS):
             found.add(node)
         if node in roots or node in found:
             depth[node] = 0

@@ -1,5 +1,6 @@
 """Whether a run's steps are compiled, and the program they are compiled to."""
 
+from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from chainrule.backends.scan import Advice
 from chainrule.data.sampler import Sampler
 from chainrule.errors import InputError
 from chainrule.train.fit import stage_keys
+from chainrule.train.programs import layer_of
 from chainrule.train.settings import positive_integer
 from chainrule.train.state import host_state
 from chainrule.typing import Tree
@@ -40,16 +42,18 @@ def choose(
     if trainer.full_batch:
         advice = Advice(False, False, f"{trainer.optimizer.name} runs eagerly")
     elif wanted is False:
-        advice = Advice(False, False, "compile=False" if asked is False else "as it was begun")
+        advice = Advice(False, False, "compile=False" if asked is False else "as the run was begun")
     else:
         controls = _controls(trainer, min(sampler.batch_size, sampler.rows))
         steps = FOREVER if wanted is True else steps
         advice = trainer.programs.advice(micro_batch, trainer.state, data, controls, steps)
     if wanted is True and not advice.possible:
         why = "compile=True" if asked is True else "the run to resume was compiled"
-        raise InputError(f"{why}: {advice.reason}")
+        way_out = "" if asked is True else "; allow_changed=['compiled'] goes on eagerly"
+        raise InputError(f"{why}: {advice.reason}{way_out}") from advice.cause
     trainer.compiled = wanted if isinstance(wanted, bool) else advice.pays
-    trainer.compile_reason = "compile=True" if wanted is True else advice.reason
+    forced = "compile=True" if asked is True else "as the run was begun"
+    trainer.compile_reason = forced if wanted is True else advice.reason
 
 
 def program_text(trainer: "Trainer", batch_size: int) -> str:
@@ -58,20 +62,34 @@ def program_text(trainer: "Trainer", batch_size: int) -> str:
     from chainrule.trace.text import written
 
     rows = positive_integer("batch_size", batch_size)
+    if trainer.full_batch:
+        raise InputError(f"{trainer.optimizer.name} runs eagerly: it has no program")
     dtype = np.dtype(trainer.backend.dtype)
     labels = trainer.loss.task == "classification" and prod(trainer.out_shape) > 1
+    targets = _Array((rows,), np.dtype(np.int64))
     data = {
-        "x": np.zeros((rows, *(trainer.in_shape or ())), dtype),
-        "y": np.zeros(rows, np.int64) if labels else np.zeros((rows, *trainer.out_shape), dtype),
+        "x": _Array((rows, *(trainer.in_shape or ())), dtype),
+        "y": targets if labels else _Array((rows, *trainer.out_shape), dtype),
     }
-    controls: Tree = {
-        "indices": np.zeros((1, rows), np.int64),
-        "learning_rate": np.zeros(1, dtype),
+    controls = {
+        "indices": _Array((1, rows), np.dtype(np.int64)),
+        "learning_rate": _Array((1,), dtype),
     }
     if trainer.random:
-        controls["key"] = np.zeros((1, 2), np.int32)
+        controls["key"] = _Array((1, 2), np.dtype(np.int32))
     state = _with_branches(tree.unflatten(host_state(trainer)), trainer.state)
-    return written(plan(trainer.programs.make_step(None), state, data, controls))
+    try:
+        return written(plan(trainer.programs.make_step(None), state, data, controls))
+    except Exception as error:
+        raise InputError(f"{layer_of(error)}cannot be traced: {error}") from error
+
+
+@dataclass(frozen=True)
+class _Array:
+    """All that tracing looks at."""
+
+    shape: tuple[int, ...]
+    dtype: Any
 
 
 def _controls(trainer: "Trainer", rows: int) -> Tree:

@@ -1,7 +1,8 @@
 """One call of `Trainer.fit`: epochs of steps, records, checkpoints."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from chainrule.optim.schedules import OnPlateau, rate_at, rates_at
 from chainrule.train.callbacks import Callbacks
 from chainrule.train.checkpoint import Checkpoints
 from chainrule.train.loss_scale import SMALLEST, all_finite
+from chainrule.train.programs import Programs
 from chainrule.train.progress import Progress
 from chainrule.typing import Array, Params, Tree
 
@@ -43,6 +45,15 @@ def stage_keys(backend: Backend, seed: int, steps: range) -> Array:
     return backend.stage(np.stack([host_key(seed, step) for step in steps]), "int32")
 
 
+@contextmanager
+def closing_data(programs: Programs) -> Generator[None, None, None]:
+    """Let go of the data at the end."""
+    try:
+        yield
+    finally:
+        programs.forget_data()
+
+
 @dataclass
 class Fit:
     """What one fit works with; `data` holds the device's arrays: x, y and maybe weight."""
@@ -66,7 +77,7 @@ class Fit:
         self._started = time.perf_counter() - trainer.position.seconds
         self._length = self._chunk_length()
         trainer.stopped = ""
-        with self.progress:
+        with self.progress, closing_data(trainer.programs):
             while not trainer.stopped and trainer.position.epoch < self.epochs:
                 trainer.stopped = self._epoch() or ""
         self._require_finite()

@@ -37,7 +37,7 @@ class Programs:
             return self.backend.advise(self.make_step(micro_batch), state, data, controls, steps)
         except Exception as error:  # what is wrong with a step shows best when it runs eagerly
             why = str(error) if isinstance(error, InputError) else repr(error)
-            return Advice(False, False, f"{_layer_of(error)}{why} cannot be traced")
+            return Advice(False, False, f"{layer_of(error)}cannot be traced: {why}", error)
 
     def scan(self, micro_batch: int | None, *, compiled: bool) -> Scan:
         """Return what runs many steps; see `chainrule.backends.scan.Scan`."""
@@ -56,6 +56,12 @@ class Programs:
             half=self.half,
             **asdict(self.penalties),
         )
+
+    def forget_data(self) -> None:
+        """Let go of the data that compiled programs have worked on."""
+        for program in self._compiled.values():
+            if hasattr(program, "forget_data"):
+                program.forget_data()
 
     def gradients(self) -> Program:
         """Return ``gradients(params, running, data) -> (loss, grads, running)``.
@@ -90,7 +96,7 @@ class Programs:
         return self._compiled["infer"]
 
 
-def _layer_of(error: BaseException) -> str:
+def layer_of(error: BaseException) -> str:
     """Return the innermost layer in whose code an error was raised, with a colon, or nothing."""
     found = ""
     at = error.__traceback__

@@ -78,7 +78,8 @@ def read_about(folder: Path, custom: Iterable[type]) -> dict[str, Any]:
             "loss": _loss(about["loss"]),
             "optimizer": optimizer_from_json(about["optimizer"]),
             "penalties": Penalties(**about["penalties"]),
-            "trainer": {name: settings[name] for name in ("dtype", "seed")},
+            "trainer": {name: settings[name] for name in ("dtype", "seed")}
+            | {"compile": settings.get("compile", "auto")},
             "in_shape": tuple(positive_integer("in_shape", size) for size in about["in_shape"]),
         }
     except InputError as error:

@@ -96,7 +96,7 @@ class Trainer:
         self.state: State = {}
         self.position = Position()
         self.history = History()
-        if compile not in ("auto", True, False):
+        if not isinstance(compile, bool) and compile != "auto":
             raise InputError(f"compile={compile!r:.80}: expected 'auto', True or False")
         self.compile: Literal["auto"] | bool = compile
         self.compiled = False

@@ -1,5 +1,7 @@
 """Whether compiling a step pays: a rule that looks at sizes and step counts alone."""
 
+from math import prod
+
 from chainrule import tree
 from chainrule.backends.scan import Advice, Step
 from chainrule.typing import State, Tree
@@ -20,11 +22,14 @@ COMPILE = 1.0e-3
 MARGIN = 1.5
 """What must be saved, in units of the cost: the estimates are rough."""
 
+LONGEST = 10.0
+"""Seconds that a run may be held up by compiling, unless it is asked to."""
+
 CALLS = 300
 """Operations in a step, at most, as long as it has not been looked at."""
 
 PASSES = 40
-"""Passes over the parameters in a step, at most, likewise."""
+"""Passes over parameters and activations in a step, at most, likewise."""
 
 
 def advise(step: Step, state: State, data: Tree, controls: Tree, steps: int) -> Advice:
@@ -34,16 +39,21 @@ def advise(step: Step, state: State, data: Tree, controls: Tree, steps: int) -> 
     with constants measured once (docs/performance.md). A run too short for any such step is not
     even traced. Raises what the step does when it is traced, `TraceError` for one that cannot be.
     """
-    parameters = sum(array.size for array in tree.leaves(state["params"]))
-    most = steps * (CALLS * CALL + PASSES * ELEMENT * parameters)
+    params, x = tree.leaves(state["params"]), data["x"]
+    widths = sum(array.shape[-1] for array in params if array.ndim) + prod(x.shape[1:])
+    elements = sum(array.size for array in params) + controls["indices"].shape[-1] * widths
+    most = steps * (CALLS * CALL + PASSES * ELEMENT * elements)
     saved, cost = most, START
     if saved >= MARGIN * cost:
-        from chainrule.backends.native.planning import traced_step
+        from chainrule.backends.native.planning import laid_out, traced_step
 
-        nodes = traced_step(step, state, data, controls).nodes
-        work = [node for node in nodes if node.is_call]
+        traced = traced_step(step, state, data, controls)
+        laid_out(traced)
+        work = [node for node in traced.nodes if node.is_call]
         saved = sum(CALL + ELEMENT * max(node.size, node.args[0].size) for node in work) * steps
         cost = START + COMPILE * len(work)
+    if cost > LONGEST:
+        return Advice(True, False, f"compiling would take some {cost:.0f} s")
     if saved < MARGIN * cost:
         return Advice(True, False, f"{steps:,} steps are too few for compiling to pay")
-    return Advice(True, True, "compiled by LLVM")
+    return Advice(True, True, f"over {steps:,} steps compiling pays")

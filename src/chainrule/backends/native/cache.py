@@ -18,6 +18,7 @@ LARGEST = 64 * 2**20
 """Bytes kept; beyond it the files used longest ago are removed."""
 
 _DIGEST = 32
+_BINARY = getattr(os, "O_BINARY", 0)
 
 
 def folder() -> Path | None:
@@ -30,21 +31,25 @@ def folder() -> Path | None:
         base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     if not base or not os.path.isabs(base):
         return None
-    found = Path(base) / "chainrule" / "native"
+    own = Path(base) / "chainrule"
     try:
-        found.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return found if _own(found) else None
+        own.parent.mkdir(parents=True, exist_ok=True)
+        for place in (own, own / "native"):
+            place.mkdir(exist_ok=True, mode=0o700)
+            if not _own(place.lstat()):
+                return None
+        return own / "native"
     except OSError:
         return None
 
 
-def _own(path: Path) -> bool:
-    """Whether the path is this user's own, and no one else can write to it."""
+def _own(about: os.stat_result) -> bool:
+    """Whether what a `stat` is about is this user's own, no link, and no one else's to write."""
     if not hasattr(os, "getuid"):
         return True
-    about = path.lstat()
     others = stat.S_IWGRP | stat.S_IWOTH
-    return about.st_uid == os.getuid() and not about.st_mode & others and not path.is_symlink()
+    safe = about.st_uid == os.getuid() and not about.st_mode & others
+    return safe and not stat.S_ISLNK(about.st_mode)
 
 
 def name_of(text: str, signature: str) -> str:
@@ -57,12 +62,13 @@ def load(name: str) -> bytes | None:
     place = folder()
     if place is None:
         return None
-    path = place / name
     try:
-        if not _own(path):
-            return None
-        held = path.read_bytes()
-        os.utime(path)
+        handle = os.open(place / name, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | _BINARY)
+        with os.fdopen(handle, "rb") as file:
+            if not _own(os.fstat(handle)):
+                return None
+            held = file.read()
+        os.utime(place / name)
     except OSError:
         return None
     code = held[_DIGEST:]
@@ -80,7 +86,7 @@ def save(name: str, code: bytes) -> None:
             with os.fdopen(handle, "wb") as file:
                 file.write(sha256(code).digest() + code)
             os.replace(aside, place / name)
-        except OSError:
+        except BaseException:
             os.unlink(aside)
             raise
         _make_room(place)

@@ -238,10 +238,10 @@ class _RunWriter:
         f.do("ret void")
         return f.text(f"void @{ENTRY}(ptr %arrays, i64 %steps, ptr %done)")
 
-    def _at(self, array: str, elements: int = 0) -> str:
+    def _at(self, array: str) -> str:
         known = self.program.arrays[array]
         base = self.bases["" if known.place == "arena" else array]
-        offset = known.offset + elements * known.dtype.itemsize
+        offset = known.offset
         return self.f.let(f"getelementptr i8, ptr {base}, i64 {offset}") if offset else base
 
     def _product(self, product: Product) -> None:
@@ -249,7 +249,7 @@ class _RunWriter:
         one, zero = literal(1, product.dtype), literal(0, product.dtype)
 
         def matrix(operand: Operand) -> str:
-            return f"ptr {self._at(operand.array, operand.offset)}, {whole} {operand.columns}"
+            return f"ptr {self._at(operand.array)}, {whole} {operand.columns}"
 
         kinds = (_TRANSPOSED if o.transposed else _PLAIN for o in (product.left, product.right))
         flags = ", ".join(f"i32 {flag}" for flag in (_ROW_MAJOR, *kinds))

@@ -4,12 +4,16 @@ import ctypes
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
+from itertools import count
 from typing import Any
 
 from chainrule.backends.native.blas import Blas
 from chainrule.backends.native.emit import ENTRY, PRODUCTS
 
 _llvm: Any = import_module("llvmlite.binding")
+
+FORMAT = 1
+"""To be raised when the same text is compiled differently."""
 
 VERSION = str(import_module("llvmlite").__version__)
 
@@ -32,7 +36,7 @@ def target() -> Any:
 def signature() -> str:
     """Return what machine code depends on besides its text: LLVM and the processor."""
     parts = (_llvm.llvm_version_info, _llvm.get_default_triple(), _llvm.get_host_cpu_name())
-    return f"{VERSION} {parts} {_llvm.get_host_cpu_features().flatten()}"
+    return f"{FORMAT} {VERSION} {parts} {_llvm.get_host_cpu_features().flatten()}"
 
 
 def optimized(text: str) -> Any:
@@ -60,8 +64,7 @@ def assembly(text: str) -> str:
 def linked(code: bytes, blas: Blas) -> tuple[Callable[..., None], Any]:
     """Load an object file; return its entry, and what must live as long as it is called."""
     jit = _jit()
-    name = f"chainrule{len(_names)}"
-    _names.append(name)
+    name = f"chainrule{next(_numbers)}"
     builder = _llvm.JITLibraryBuilder().add_object_img(code).export_symbol(ENTRY)
     for dtype, symbol in PRODUCTS.items():
         builder.import_symbol(symbol, blas.sgemm if dtype == "float32" else blas.dgemm)
@@ -70,7 +73,7 @@ def linked(code: bytes, blas: Blas) -> tuple[Callable[..., None], Any]:
     return prototype(library[ENTRY]), library
 
 
-_names: list[str] = []
+_numbers = count()
 
 
 @cache

@@ -76,6 +76,7 @@ def _float(f: Function, op: str, args: Sequence[str], of: DType, t: str) -> str:
 
 
 _NANS = {literal(np.nan, np.dtype(f"float{bits}")) for bits in (16, 32, 64)}
+"""The one NaN of each dtype that `literal` writes."""
 
 
 def _extreme(f: Function, op: str, args: Sequence[str], t: str) -> str:
@@ -210,12 +211,6 @@ class Arithmetic:
 
     def abs(self, a: str) -> str:
         return self._f.intrinsic("fabs", self._t, a)
-
-    def neg(self, a: str) -> str:
-        return self._f.let(f"fneg {self._t} {a}")
-
-    def sqrt(self, a: str) -> str:
-        return self._f.intrinsic("sqrt", self._t, a)
 
     def nearest(self, a: str) -> str:
         return self._f.intrinsic("roundeven", self._t, a)

@@ -36,12 +36,19 @@ def plan(step: Step, state: State, data: Tree, controls: Tree) -> Program:
 
     Raises `TraceError` for what cannot be traced, and for a state that comes out unlike it went in.
     """
-    traced = traced_step(step, state, data, controls)
+    return laid_out(traced_step(step, state, data, controls))
+
+
+def laid_out(traced: Trace) -> Program:
+    """Return the program of a traced step; see `plan`."""
     names = [name for name in traced.outputs if name.startswith("next.")]
     replaces = {name: name.replace("next", "state", 1) for name in names}
     for name in traced.inputs:
         if name.startswith("state.") and name not in replaces.values():
             raise TraceError(f"a state that loses {name}")
+    for name, node in traced.outputs.items():
+        if name.startswith("metrics.") and node.shape:
+            raise TraceError(f"{name} of shape {node.shape}, expected one number a step,")
     return make_program(traced, replaces)
 
 

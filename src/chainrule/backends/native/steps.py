@@ -66,16 +66,14 @@ class Executable:
 
         Return the metrics, the steps done (all or none), and an interrupt that came meanwhile.
         """
-        shapes, arrays = self.program.shapes, self.program.arrays
-        metrics = {
-            name: np.empty((steps, *shapes.get(name, ())), arrays[name].dtype)
-            for name in self._metrics
-        }
+        arrays = self.program.arrays
+        metrics = {name: np.empty(steps, arrays[name].dtype) for name in self._metrics}
         self.bind(metrics)
         done = ctypes.c_int64(0)
         interrupt = None
         try:
-            self._entry(self._pointers, steps, ctypes.byref(done))
+            if steps > 0:
+                self._entry(self._pointers, steps, ctypes.byref(done))
         except KeyboardInterrupt as error:
             interrupt = error
         return metrics, done.value, interrupt
@@ -97,17 +95,20 @@ class NativeSteps:
         self._shapes: Any = ()
         self._bound: list[Executable] = []
         self._data: Tree = {}
+        self._data_links: list[tuple[Tree, str, Any]] = []
         self._straight: Arrays = {}
 
     def __call__(
         self, state: State, data: Tree, controls: Tree
     ) -> Iterator[tuple[State, int, Tree]]:
         """Make one step for each row of the controls; the state's arrays are written over."""
-        self._own(state)
-        executable = self._executable(data, controls)
-        if self._data is not data:
-            self._data, self._bound = data, []
+        if self._data is not data or not _unchanged(self._data_links):
+            self._data, self._data_links = data, list(_links(data))
             self._straight = {f"data.{name}": _in_rows(array) for name, array in data.items()}
+            self._links = []
+        if state is not self._state or not self._links or not _unchanged(self._links):
+            self._own(state)
+        executable = self._executable(data, controls)
         if executable not in self._bound:
             executable.bind(self._leaves | self._straight)
             self._bound.append(executable)
@@ -117,6 +118,13 @@ class NativeSteps:
         yield self._state, done, {name.partition(".")[2]: v for name, v in metrics.items()}
         if interrupt is not None:
             raise interrupt
+
+    def __deepcopy__(self, memo: Any) -> "NativeSteps":
+        return NativeSteps(self._step)
+
+    def forget_data(self) -> None:
+        """Hold on to the data no longer."""
+        self._data, self._straight, self._data_links, self._bound = {}, {}, [], []
 
     def _executable(self, data: Tree, controls: Tree) -> Executable:
         key = (
@@ -132,14 +140,12 @@ class NativeSteps:
 
     def _own(self, state: State) -> None:
         """Take a state: every array in row order, writable, in memory of its own."""
-        if state is self._state and all(branch.get(key) is x for branch, key, x in self._links):
-            return
         leaves: dict[str, Any] = tree.flatten({"state": state})
-        addresses: set[int] = set()
+        others = list(self._straight.values())
         for name, array in leaves.items():
-            if not _fits(array) or array.ctypes.data in addresses:
+            if not _fits(array) or any(np.may_share_memory(array, other) for other in others):
                 leaves[name] = np.array(array, order="C", copy=True)
-            addresses.add(leaves[name].ctypes.data)
+            others.append(leaves[name])
         self._leaves, self._bound = leaves, []
         self._shapes = tuple((name, x.shape, x.dtype) for name, x in leaves.items())
         self._state = _like(state, leaves, "state")
@@ -152,6 +158,10 @@ def _links(branch: Tree) -> Iterator[tuple[Tree, str, Any]]:
         yield branch, key, value
         if isinstance(value, dict):
             yield from _links(cast(Tree, value))
+
+
+def _unchanged(links: list[tuple[Tree, str, Any]]) -> bool:
+    return all(branch.get(key) is value for branch, key, value in links)
 
 
 def _in_rows(array: NDArray[Any]) -> NDArray[Any]:

@@ -25,7 +25,7 @@ def literal(value: Any, dtype: DType) -> str:
     if dtype.kind != "f":
         return str(int(value))
     with np.errstate(over="ignore"):
-        held = np.asarray(value).astype(dtype)
+        held = np.asarray(np.nan if value != value else value).astype(dtype)
     if dtype == np.float16:
         return f"0xH{held.view(np.uint16)[()]:04X}"
     return f"0x{struct.unpack('>Q', struct.pack('>d', float(held)))[0]:016X}"
