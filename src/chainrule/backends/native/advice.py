@@ -25,11 +25,8 @@ MARGIN = 1.5
 LONGEST = 10.0
 """Seconds that a run may be held up by compiling, unless it is asked to."""
 
-CALLS = 300
-"""Operations in a step, at most, as long as it has not been looked at."""
-
 PASSES = 40
-"""Passes over parameters and activations in a step, at most, likewise."""
+"""Passes over parameters and activations in a step, at most, as long as it has not been traced."""
 
 
 def advise(step: Step, state: State, data: Tree, controls: Tree, steps: int) -> Advice:
@@ -42,16 +39,16 @@ def advise(step: Step, state: State, data: Tree, controls: Tree, steps: int) -> 
     params, x = tree.leaves(state["params"]), data["x"]
     widths = sum(array.shape[-1] for array in params if array.ndim) + prod(x.shape[1:])
     elements = sum(array.size for array in params) + controls["indices"].shape[-1] * widths
-    most = steps * (CALLS * CALL + PASSES * ELEMENT * elements)
-    saved, cost = most, START
-    if saved >= MARGIN * cost:
-        from chainrule.backends.native.planning import laid_out, traced_step
+    calls_pay = steps * CALL >= MARGIN * COMPILE
+    if not calls_pay and steps * PASSES * ELEMENT * elements < MARGIN * START:
+        return Advice(True, False, f"{steps:,} steps are too few for compiling to pay")
+    from chainrule.backends.native.planning import laid_out, traced_step
 
-        traced = traced_step(step, state, data, controls)
-        laid_out(traced)
-        work = [node for node in traced.nodes if node.is_call]
-        saved = sum(CALL + ELEMENT * max(node.size, node.args[0].size) for node in work) * steps
-        cost = START + COMPILE * len(work)
+    traced = traced_step(step, state, data, controls)
+    laid_out(traced)
+    work = [node for node in traced.nodes if node.is_call]
+    saved = sum(CALL + ELEMENT * max(node.size, node.args[0].size) for node in work) * steps
+    cost = START + COMPILE * len(work)
     if cost > LONGEST:
         return Advice(True, False, f"compiling would take some {cost:.0f} s")
     if saved < MARGIN * cost:
