@@ -59,3 +59,11 @@ def backend(backend32: Backend) -> Backend:
 @pytest.fixture
 def xp(backend64: Backend) -> Any:
     return backend64.xp
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_its_own(tmp_path_factory):
+    """Keep the tests' machine code out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield

@@ -7,7 +7,7 @@ from typing import Any, cast
 import numpy as np
 
 from chainrule.errors import InputError
-from chainrule.trace.graph import BOOL, FLOATS_ONLY, DType, Graph, Node, Shape
+from chainrule.trace.graph import BOOL, COMPARISONS, FLOATS_ONLY, DType, Graph, Node, Shape
 
 Index = int | slice | None | EllipsisType
 
@@ -52,6 +52,13 @@ def _shifts(count: Any, dtype: DType) -> bool:
     return isinstance(count, int) and 0 <= count < 8 * dtype.itemsize and dtype.kind in "iu"
 
 
+_OPERATORS = {
+    "add": "add", "subtract": "sub", "multiply": "mul", "divide": "div", "matmul": "matmul",
+    "equal": "eq", "not_equal": "ne", "less": "lt", "less_equal": "le", "greater": "gt",
+    "greater_equal": "ge", "bitwise_and": "and", "bitwise_or": "or", "bitwise_xor": "xor",
+}  # fmt: skip
+
+
 def _binary(op: str) -> Callable[["Traced", Any], "Traced"]:
     return lambda self, other: elementwise(op, self, other)
 
@@ -86,7 +93,6 @@ class Traced:
     """An array without values: every operation on it is recorded in its graph."""
 
     __slots__ = ("graph", "node")
-    __array_ufunc__ = None
     __hash__ = None  # pyright: ignore
     device = None
 
@@ -126,6 +132,17 @@ class Traced:
 
     def _of(self, node: Node) -> "Traced":
         return Traced(self.graph, node)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **settings: Any) -> Any:
+        """NumPy's part in ``array * traced``; its functions by name are refused."""
+        op = _OPERATORS.get(ufunc.__name__)
+        if op is None or method != "__call__" or settings:
+            raise TraceError(f"np.{ufunc.__name__} instead of xp.{ufunc.__name__}")
+        if op == "matmul":
+            return matmul(*inputs)
+        if op == "div":
+            return _divide(*inputs)
+        return elementwise(op, *inputs, result=BOOL if op in COMPARISONS else None)
 
     def __len__(self) -> int:
         return self.shape[0]

@@ -22,6 +22,7 @@ from chainrule.trace.schedule import (
     make_schedule,
     matrix_base,
     touches,
+    updates_early,
 )
 from chainrule.trace.tracing import Trace
 
@@ -36,7 +37,7 @@ def make_program(trace: Trace, replaces: Mapping[str, str]) -> Program:
     finals = _finals(trace, outputs, replaces)
     nodes = needed(finals.values())
     roots = find_roots(nodes, finals.values())
-    schedule = make_schedule(nodes, roots)
+    schedule = updates_early(make_schedule(nodes, roots), roots, _overwritten(finals, replaces))
     stored = _stored(schedule, roots) | {node for node in finals.values() if node in roots}
     arrays: dict[str, Array] = {}
     for node in nodes:
@@ -92,6 +93,11 @@ def _finals(
         taken.add(node)
         found[name] = node
     return found
+
+
+def _overwritten(finals: Mapping[str, Node], replaces: Mapping[str, str]) -> dict[Node, str]:
+    """Return the outputs that overwrite an input, and its name."""
+    return {node: replaces[name] for name, node in finals.items() if name in replaces}
 
 
 def _stored(schedule: list[Step], roots: set[Node]) -> set[Node]:

@@ -7,7 +7,7 @@ the order of the graph; each joins the first nest that runs over the same elemen
 the root reads too, and comes after all the root needs; or it opens a nest of its own.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from chainrule.trace.graph import ELEMENTWISE, VIEWS, Node, Shape
@@ -241,3 +241,42 @@ def touches(root: Root, roots: set[Node]) -> dict[Node, bool]:
     else:
         look(root.value, place, root.target is root.value)
     return found
+
+
+def updates_early(
+    steps: list[Step], roots: set[Node], overwrites: Mapping[Node, str]
+) -> list[Step]:
+    """Move groups that only write next states, and single numbers, up to where they can stand.
+
+    A gradient's memory is free again as soon as its parameter is updated. `overwrites` names the
+    input in whose place an output is written: a group stays behind all that read it.
+    """
+    moved: list[Step] = []
+    for step in steps:
+        at = len(moved)
+        if isinstance(step, Group) and (
+            not step.domain or all(root.target in overwrites for root in step.roots)
+        ):
+            old = {overwrites[r.target] for r in step.roots if r.target in overwrites}
+            needs = _reads(step, roots)
+            while at > 0 and not (
+                _makes(moved[at - 1]) & needs or _names(moved[at - 1], roots) & old
+            ):
+                at -= 1
+        moved.insert(at, step)
+    return moved
+
+
+def _makes(step: Step) -> set[Node]:
+    return {step} if isinstance(step, Node) else {root.target for root in step.roots}
+
+
+def _reads(step: Step, roots: set[Node]) -> set[Node]:
+    if isinstance(step, Node):
+        return {matrix_base(arg)[0] for arg in step.args}
+    return {node for root in step.roots for node in touches(root, roots)}
+
+
+def _names(step: Step, roots: set[Node]) -> set[str]:
+    """Return the names of the inputs that a step reads."""
+    return {str(node.detail) for node in _reads(step, roots) if node.op == "input"}
