@@ -236,7 +236,9 @@ class _RunWriter:
         f.do("br i1 %ended, label %exit, label %step")
         f.label("exit")
         f.do("ret void")
-        return f.text(f"void @{ENTRY}(ptr %arrays, i64 %steps, ptr %done)")
+        # Nothing here unwinds: without unwind tables, nothing need be registered with the process,
+        # where libraries that bring an unwinder of their own may be loaded.
+        return f.text(f"void @{ENTRY}(ptr %arrays, i64 %steps, ptr %done) nounwind")
 
     def _at(self, array: str) -> str:
         known = self.program.arrays[array]
