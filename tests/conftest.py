@@ -67,3 +67,22 @@ def cache_of_its_own(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    return _without_missing_packages((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Any:
+    return _without_missing_packages((yield))
+
+
+def _without_missing_packages(report: Any) -> Any:
+    """Fail, where CHAINRULE_REQUIRE is set, what is skipped for a package that is missing."""
+    if required() and report.outcome == "skipped":
+        reason = str(report.longrepr)
+        if "could not import" in reason and "'cupy" not in reason:
+            report.outcome = "failed"
+    return report

@@ -78,4 +78,9 @@ _numbers = count()
 
 @cache
 def _jit() -> Any:
-    return _llvm.create_lljit_compiler(target())
+    """Return LLVM's linker that lays all of a program's sections side by side.
+
+    The other one asks the system for each section alone, and ends the process where code and
+    constants come to lie more than 2 GiB apart.
+    """
+    return _llvm.create_lljit_compiler(target(), use_jit_link=True)
