@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 from math import prod
-from typing import Any, cast
+from numbers import Real
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,48 @@ from chainrule.data.splitting import split
 from chainrule.errors import InputError
 from chainrule.losses.loss import Loss
 from chainrule.typing import Array, Shape, Tree
+
+if TYPE_CHECKING:
+    from chainrule.train.trainer import Trainer
+
+
+def fit_data(
+    trainer: "Trainer", x: Any, y: Any, weight: Any, validation: Any
+) -> tuple[Tree, Tree | None]:
+    """Return the data to train on and to validate on; build a network that is not built yet."""
+    fresh = not trainer.state
+    try:
+        data = prepared(trainer, x, y, weight)
+        if validation is None:
+            return data, None
+        if isinstance(validation, Real):
+            return held_out(trainer.backend, trainer.loss, data, float(validation), trainer.seed)
+        if not isinstance(validation, tuple | list) or len(cast(Any, validation)) != 2:
+            raise InputError("validation: expected (X, y), or the fraction to hold out")
+        held_x, held_y = cast("tuple[Any, Any]", validation)
+        try:
+            return data, prepared(trainer, held_x, held_y, None)
+        except InputError as error:
+            raise InputError(f"validation {error}") from None
+    except InputError:
+        if fresh:
+            trainer.state, trainer.in_shape = {}, None
+        raise
+
+
+def prepared(trainer: "Trainer", x: Any, y: Any, weight: Any) -> Tree:
+    """Return x, y and the weights, if any, on the device; build a network that is not built yet."""
+    backend = trainer.backend
+    x = prepare_x(backend, x, trainer.in_shape)
+    rows = int(x.shape[0])
+    if rows == 0:
+        raise InputError("X has 0 rows")
+    if not trainer.state:
+        trainer.build(tuple(int(size) for size in x.shape[1:]))
+    data = {"x": x, "y": prepare_y(backend, y, trainer.loss, rows, trainer.out_shape)}
+    if weight is not None:
+        data["weight"] = prepare_weight(backend, weight, rows)
+    return data
 
 
 def prepare_x(backend: Backend, x: Any, in_shape: Shape | None, *, name: str = "X") -> Array:

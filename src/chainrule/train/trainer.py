@@ -4,7 +4,6 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
-from numbers import Real
 from pathlib import Path
 from typing import Any, Literal, Self, cast
 
@@ -26,7 +25,7 @@ from chainrule.train.callbacks import Callbacks
 from chainrule.train.checkpoint import Checkpoints, recorded, run_settings
 from chainrule.train.fit import Fit
 from chainrule.train.history import History
-from chainrule.train.inputs import held_out, labels_of, prepare_weight, prepare_x, prepare_y
+from chainrule.train.inputs import fit_data, labels_of, prepare_x, prepared
 from chainrule.train.programs import Programs
 from chainrule.train.progress import Mode, Progress
 from chainrule.train.settings import (
@@ -215,7 +214,7 @@ class Trainer:
         if checkpoint is None and (resume or checkpoint_every is not None):
             raise InputError("resume and checkpoint_every need checkpoint=, the run folder")
         with self.backend.scope():
-            data, held = self._all_data(X, y, sample_weight, validation)
+            data, held = fit_data(self, X, y, sample_weight, validation)
             rows = int(data["x"].shape[0])
             too_many = batch_size is not None and check_batch_size(batch_size) > rows
             if too_many and not self.full_batch:
@@ -265,7 +264,7 @@ class Trainer:
         """
         self._require_built("evaluate")
         with self.backend.scope():
-            return self.scores_of(self._data(X, y, sample_weight))
+            return self.scores_of(prepared(self, X, y, sample_weight))
 
     def predict(self, X: Any) -> Any:
         """Return the network's output (rows, ...): NumPy for NumPy, own arrays for own arrays."""
@@ -360,41 +359,6 @@ class Trainer:
         with self.backend.scope():
             output = finish(self._output(prepare_x(self.backend, X, self.in_shape)))
             return output if self.backend.owns(X) else self.backend.to_numpy(output)
-
-    def _all_data(
-        self, X: Any, y: Any, sample_weight: Any, validation: Any
-    ) -> tuple[Tree, Tree | None]:
-        """Return the data to train on and to validate on, building the network if it is not yet."""
-        fresh = not self.state
-        try:
-            data = self._data(X, y, sample_weight)
-            if validation is None:
-                return data, None
-            if isinstance(validation, Real):
-                return held_out(self.backend, self.loss, data, float(validation), self.seed)
-            if not isinstance(validation, tuple | list) or len(cast(Any, validation)) != 2:
-                raise InputError("validation: expected (X, y), or the fraction to hold out")
-            held_x, held_y = cast("tuple[Any, Any]", validation)
-            try:
-                return data, self._data(held_x, held_y, None)
-            except InputError as error:
-                raise InputError(f"validation {error}") from None
-        except InputError:
-            if fresh:
-                self.state, self.in_shape = {}, None
-            raise
-
-    def _data(self, X: Any, y: Any, sample_weight: Any) -> Tree:
-        x = prepare_x(self.backend, X, self.in_shape)
-        rows = int(x.shape[0])
-        if rows == 0:
-            raise InputError("X has 0 rows")
-        if not self.state:
-            self.build(tuple(int(size) for size in x.shape[1:]))
-        data = {"x": x, "y": prepare_y(self.backend, y, self.loss, rows, self.out_shape)}
-        if sample_weight is not None:
-            data["weight"] = prepare_weight(self.backend, sample_weight, rows)
-        return data
 
     def _require_built(self, verb: str) -> None:
         if not self.state:
