@@ -16,7 +16,7 @@ pytest.importorskip("llvmlite")
 import llvmlite.binding as llvm
 
 from chainrule.backends.native import emit, machine
-from chainrule.backends.native.planning import plan
+from chainrule.backends.planning import plan
 from chainrule.trace.loops import Nest
 
 

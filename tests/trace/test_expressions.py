@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from chainrule import tree
 from chainrule.backends import get
-from chainrule.backends.native.planning import plan
+from chainrule.backends.planning import plan
 from chainrule.backends.scan import eager_scan
 
 UNARY = ("neg", "abs", "half", "root", "exp", "log", "tanh", "sign", "flip", "roll", "turn",

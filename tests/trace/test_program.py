@@ -10,7 +10,7 @@ from hypothesis import given, settings
 import chainrule as cr
 from backends.test_native_models import ACTIVATIONS, OTHERS, Problem, problems
 from chainrule import tree
-from chainrule.backends.native.planning import plan
+from chainrule.backends.planning import plan
 from chainrule.trace.index import Affine, variable
 from chainrule.trace.loops import Let, Load, Loop, Nest, Program, Store
 from chainrule.trace.memory import ALIGNMENT, overwritable, reads_and_writes

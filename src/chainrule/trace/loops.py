@@ -94,10 +94,31 @@ Statement = Let | Load | Store | Update | Fill | Start | Accumulate | Loop
 
 @dataclass
 class Nest:
-    """Statements that run between two products, over the arrays they name."""
+    """Statements that run between two products, over the arrays they name.
+
+    `head` statements come first and `tail` last; between them stand `outer` loops, one in another,
+    whose turns may run in any order: they have in common no more than what `Update` and totals
+    (accumulators that the head starts) gather.
+    """
 
     name: str
     body: list[Statement]
+    head: int = 0
+    outer: int = 0
+    tail: int = 0
+
+    def parts(
+        self,
+    ) -> tuple[list[Statement], list[tuple[str, int]], list[Statement], list[Statement]]:
+        """Return the head, the outer loops' variables and sizes, what is in them, and the tail."""
+        end = len(self.body) - self.tail
+        inside, axes = self.body[self.head : end], list[tuple[str, int]]()
+        for _ in range(self.outer):
+            (loop,) = inside
+            assert isinstance(loop, Loop)
+            axes.append((loop.variable, loop.size))
+            inside = loop.body
+        return self.body[: self.head], axes, inside, self.body[end:]
 
     def statements(self) -> Iterator[Statement]:
         """All statements in the order they stand, loops before what is in them."""

@@ -61,13 +61,19 @@ def identity(kind: str, dtype: DType) -> Any:
 
 
 class Lowering:
-    """Builds the statements of one group; `stored` are the nodes that have an array."""
+    """Builds the statements of one group; `stored` are the nodes that have an array.
 
-    def __init__(self, name: str, group: Group, roots: set[Node], stored: set[Node]) -> None:
+    With `keeps`, costly values that several passes over a row need are kept, not computed again.
+    """
+
+    def __init__(
+        self, name: str, group: Group, roots: set[Node], stored: set[Node], *, keeps: bool
+    ) -> None:
         self.name = name
         self.group = group
         self.roots = roots
         self.stored = stored
+        self.keeps = keeps
         self.domain = group.domain
         rank = len(self.domain)
         self.split = group.split if group.split is not None else max(rank - 1, 0)
@@ -93,22 +99,21 @@ class Lowering:
                 self._reduce(root)
             elif root.target in self.stored:
                 self._store(root)
-        passes = max([*self.rows, *self.elements], default=0)
+        if any(self.rows.values()):
+            body, axes = self._by_row(), self.outer_axes
+        else:
+            body, axes = merged(self.elements[0], [*self.outer_axes, *self.inner_axes])
+        whole = [*self.before, *_loops(body, axes), *self.after]
+        return Nest(self.name, whole, len(self.before), len(axes), len(self.after))
+
+    def _by_row(self) -> list[Statement]:
+        """Return what is done for a row: each pass over its elements in a loop of its own."""
         body: list[Statement] = []
-        for number in range(passes + 1):
+        for number in range(max([*self.rows, *self.elements]) + 1):
             body += self.rows[number]
             if self.elements[number]:
                 body += _loops(self.elements[number], self.inner_axes)
-        if self.rows and any(self.rows.values()):
-            nested = _loops(body, self.outer_axes)
-        else:
-            nested = [
-                loop
-                for number in range(passes + 1)
-                if self.elements[number]
-                for loop in merged(self.elements[number], [*self.outer_axes, *self.inner_axes])
-            ]
-        return Nest(self.name, [*self.before, *nested, *self.after])
+        return body
 
     @property
     def outer_axes(self) -> list[tuple[str, int]]:
@@ -208,7 +213,7 @@ class Lowering:
         key = (node, at) if level < ELEMENT else (node, at, where)
         if key in self._names:
             return self._names[key]
-        if level == ELEMENT and node.op in COSTLY:
+        if self.keeps and level == ELEMENT and node.op in COSTLY:
             for earlier in range(where):
                 if (node, at, earlier) in self._names:
                     self._names[key] = self._kept(node, at, earlier, where)
@@ -355,8 +360,10 @@ def _loops(body: list[Statement], axes: list[tuple[str, int]]) -> list[Statement
     return body
 
 
-def merged(body: list[Statement], axes: list[tuple[str, int]]) -> list[Statement]:
-    """Loop over the axes, two neighbours as one where every array is straight along both."""
+def merged(
+    body: list[Statement], axes: list[tuple[str, int]]
+) -> tuple[list[Statement], list[tuple[str, int]]]:
+    """Make two neighbouring axes one where every array is read and written straight along both."""
     indices = [s.index for s in body if isinstance(s, Load | Store | Update)]
     indices += [s.args[0] for s in body if isinstance(s, Let) and s.op == "index"]
     axes = list(axes)
@@ -366,7 +373,7 @@ def merged(body: list[Statement], axes: list[tuple[str, int]]) -> list[Statement
             body = [_without(statement, outer) for statement in body]
             indices = [index.without(outer) for index in indices]
             axes[place : place + 2] = [(inner, rows * size)]
-    return _loops(body, axes)
+    return body, axes
 
 
 def _without(statement: Statement, name: str) -> Statement:

@@ -190,7 +190,7 @@ def _renamed(step: Nest | Product | Copy, names: Mapping[str, str]) -> Nest | Pr
         return replace(step, result=name(step.result), left=left, right=right)
     if isinstance(step, Copy):
         return replace(step, target=name(step.target), source=name(step.source))
-    return Nest(step.name, list(_renamed_all(step.body, names)))
+    return replace(step, body=list(_renamed_all(step.body, names)))
 
 
 def _renamed_all(body: list[Statement], names: Mapping[str, str]) -> Iterator[Statement]:

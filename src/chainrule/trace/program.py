@@ -27,8 +27,12 @@ from chainrule.trace.schedule import (
 from chainrule.trace.tracing import Trace
 
 
-def make_program(trace: Trace, replaces: Mapping[str, str]) -> Program:
-    """Return the program of a trace; `replaces` names the input that an output overwrites."""
+def make_program(trace: Trace, replaces: Mapping[str, str], *, parallel: bool = False) -> Program:
+    """Return the program of a trace; `replaces` names the input that an output overwrites.
+
+    With `parallel`, for many threads at once: nests that update parameters stay together at the
+    end, and a row's values are computed again rather than kept.
+    """
     for name, old in replaces.items():
         if old not in trace.inputs:
             raise TraceError(f"a state that gains {old}")
@@ -37,7 +41,9 @@ def make_program(trace: Trace, replaces: Mapping[str, str]) -> Program:
     finals = _finals(trace, outputs, replaces)
     nodes = needed(finals.values())
     roots = find_roots(nodes, finals.values())
-    schedule = updates_early(make_schedule(nodes, roots), roots, _overwritten(finals, replaces))
+    schedule = make_schedule(nodes, roots)
+    if not parallel:
+        schedule = updates_early(schedule, roots, _overwritten(finals, replaces))
     stored = _stored(schedule, roots) | {node for node in finals.values() if node in roots}
     arrays: dict[str, Array] = {}
     for node in nodes:
@@ -54,7 +60,7 @@ def make_program(trace: Trace, replaces: Mapping[str, str]) -> Program:
         if isinstance(step, Node):
             steps.append(_product(step))
             continue
-        lowering = Lowering(f"nest{number}", step, roots, stored)
+        lowering = Lowering(f"nest{number}", step, roots, stored, keeps=not parallel)
         steps.append(lowering.build())
         for name, (size, dtype) in lowering.scratch.items():
             arrays[name] = Array(name, size, dtype, "arena")

@@ -58,7 +58,7 @@ def choose(
 
 def program_text(trainer: "Trainer", batch_size: int) -> str:
     """Return the step of a built trainer for one batch as loops, to be read."""
-    from chainrule.backends.native.planning import plan
+    from chainrule.backends.planning import plan
     from chainrule.trace.text import written
 
     rows = positive_integer("batch_size", batch_size)

@@ -42,7 +42,7 @@ def advise(step: Step, state: State, data: Tree, controls: Tree, steps: int) -> 
     calls_pay = steps * CALL >= MARGIN * COMPILE
     if not calls_pay and steps * PASSES * ELEMENT * elements < MARGIN * START:
         return Advice(True, False, f"{steps:,} steps are too few for compiling to pay")
-    from chainrule.backends.native.planning import laid_out, traced_step
+    from chainrule.backends.planning import laid_out, traced_step
 
     traced = traced_step(step, state, data, controls)
     laid_out(traced)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from chainrule import tree
 from chainrule.backends.native import cache, emit, machine
 from chainrule.backends.native.blas import Blas, find_blas
-from chainrule.backends.native.planning import plan
+from chainrule.backends.planning import plan
 from chainrule.backends.scan import Step
 from chainrule.errors import BackendError
 from chainrule.trace.loops import Program

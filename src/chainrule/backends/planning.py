@@ -31,15 +31,19 @@ def traced_step(step: Step, state: State, data: Tree, controls: Tree) -> Trace:
     return trace(whole, state=state, data=data, controls=tree.map(_first, controls))
 
 
-def plan(step: Step, state: State, data: Tree, controls: Tree) -> Program:
+def plan(
+    step: Step, state: State, data: Tree, controls: Tree, *, parallel: bool = False
+) -> Program:
     """Return the program of a step, which writes the next state over the old one.
+
+    `parallel` as in `make_program`.
 
     Raises `TraceError` for what cannot be traced, and for a state that comes out unlike it went in.
     """
-    return laid_out(traced_step(step, state, data, controls))
+    return laid_out(traced_step(step, state, data, controls), parallel=parallel)
 
 
-def laid_out(traced: Trace) -> Program:
+def laid_out(traced: Trace, *, parallel: bool = False) -> Program:
     """Return the program of a traced step; see `plan`."""
     names = [name for name in traced.outputs if name.startswith("next.")]
     replaces = {name: name.replace("next", "state", 1) for name in names}
@@ -49,7 +53,7 @@ def laid_out(traced: Trace) -> Program:
     for name, node in traced.outputs.items():
         if name.startswith("metrics.") and node.shape:
             raise TraceError(f"{name} of shape {node.shape}, expected one number a step,")
-    return make_program(traced, replaces)
+    return make_program(traced, replaces, parallel=parallel)
 
 
 @dataclass(frozen=True)
