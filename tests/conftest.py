@@ -9,26 +9,31 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-import hypothesis
 import pytest
 
 from chainrule.backends import Backend
 from libraries import PARAMS, make_backend, required
 
-_SUPPRESSED = (
-    hypothesis.HealthCheck.too_slow,
-    hypothesis.HealthCheck.function_scoped_fixture,  # backends are immutable
-)
-hypothesis.settings.register_profile("local", deadline=None, suppress_health_check=_SUPPRESSED)
-hypothesis.settings.register_profile(
-    "ci", deadline=None, derandomize=True, suppress_health_check=_SUPPRESSED
-)
+try:
+    import hypothesis
+except ImportError:  # a GPU machine may have no more than pytest
+    hypothesis = None
+else:
+    _SUPPRESSED = (
+        hypothesis.HealthCheck.too_slow,
+        hypothesis.HealthCheck.function_scoped_fixture,  # backends are immutable
+    )
+    hypothesis.settings.register_profile("local", deadline=None, suppress_health_check=_SUPPRESSED)
+    hypothesis.settings.register_profile(
+        "ci", deadline=None, derandomize=True, suppress_health_check=_SUPPRESSED
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     if not any(line.startswith("cuda:") for line in config.getini("markers")):
         config.addinivalue_line("markers", "cuda: needs a CUDA device")
-    hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
+    if hypothesis is not None:
+        hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
     required()
 
 

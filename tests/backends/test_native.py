@@ -1,8 +1,4 @@
-"""Compiled steps against eager ones: gradients and whole states of random training problems.
-
-Where eager execution itself wavers, so may the compiled: a difference is held against how far
-eager results move when their inputs change by a rounding.
-"""
+"""Compiled steps against eager ones: gradients and whole states of random training problems."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import chainrule as cr
+from backends.agreement import (
+    HALF,
+    LOSSES,
+    agrees,
+    assert_agree,
+    assert_gradients_agree,
+    assert_same_specials,
+    flattened,
+)
 from backends.test_native_models import (
     ACTIVATIONS,
     OTHERS,
-    REGRESSION,
     Problem,
     eagerly,
     problems,
@@ -26,28 +30,13 @@ from backends.test_native_models import (
 from chainrule import tree
 from chainrule.backends import get
 from chainrule.backends.scan import eager_scan
-from chainrule.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy
+from chainrule.losses import SoftmaxCrossEntropy
 from chainrule.ops.dropout import keep_mask
 from chainrule.ops.random import Key, bits, host_key
-from chainrule.train.step import make_gradients
 
 pytest.importorskip("llvmlite")
 
 from chainrule.backends.native.steps import NativeSteps
-
-TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
-"""Relative to an array's largest magnitude."""
-
-HALF = 4 * 2.0**-11
-"""Four units in float16's last place, relative to an array's largest magnitude."""
-
-FLOOR = {2.0**-52: 2.0**-47, 2.0**-23: 2.0**-18, 2.0**-11: 2.0**-14}
-"""By the rounding: where terms of size 1 cancel, one side may find 0 and the other 32 roundings
-(rows that are equal are normalised by 1 / sqrt(1e-5)); in float16 its smallest normal number.
-"""
-
-WAVERS = 20.0
-"""How many times eager execution's own uncertainty is allowed."""
 
 
 @pytest.fixture(autouse=True)
@@ -56,112 +45,34 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, str(tmp_path))
 
 
-def gradient_step(problem: Problem) -> Any:
-    """Return a step whose next state holds the gradients."""
-    chosen = dict(problem.settings)
-    kept = {name: chosen[name] for name in ("l1", "l2", "micro_batch") if name in chosen}
-    gradients = make_gradients(problem.net, problem.loss, **kept)
-
-    def step(xp: Any, state: Any, batch: Any) -> Any:
-        value, _, grads, running = gradients(xp, state, batch)
-        return {**state, "running": running, "grads": grads}, {"loss": value}
-
-    return step
-
-
-def moved(arrays: Any, eps: float, rng: np.random.Generator) -> Any:
-    """Return the arrays, their floats changed by at most `eps`, relatively."""
-
-    def change(array: Any) -> Any:
-        array = np.asarray(array)
-        if array.dtype.kind != "f":
-            return array
-        return (array * (1.0 + eps * rng.uniform(-1, 1, size=array.shape))).astype(array.dtype)
-
-    return tree.map(change, arrays)
-
-
-def assert_agree(step: Any, problem: Problem, state: Any, tolerance: float, eps: float) -> None:
-    """Assert that a step's states and metrics are the eager ones, as far as those are sure."""
-    data, controls = problem.data(), problem.controls()
-    eager = eager_scan(get("numpy", problem.dtype), step)
-    expected = flattened(run(eager, state, data, controls))
-    found = flattened(run(NativeSteps(step), state, data, controls))
-    assert {k: (v.shape, v.dtype) for k, v in expected.items()} == {
-        k: (v.shape, v.dtype) for k, v in found.items()
-    }
-    floor = FLOOR[eps]
-    close = {name: agrees(expected[name], found[name], tolerance, floor) for name in expected}
-    if all(close.values()):
-        return
-    rng = np.random.default_rng(0)
-    spread: dict[str, Any] = {name: 0.0 for name in expected}
-    for _ in range(6):
-        other = {"x": moved({"x": data["x"]}, eps, rng)["x"], "y": data["y"]}
-        params = moved(state["params"], eps, rng)
-        near = flattened(run(eager, {**state, "params": params}, {**data, **other}, controls))
-        for name, value in near.items():
-            gap = np.abs(value.astype(np.float64) - expected[name].astype(np.float64))
-            spread[name] = np.maximum(spread[name], np.max(gap, initial=0.0))
-    for name in expected:
-        assert agrees(expected[name], found[name], tolerance, floor + WAVERS * spread[name]), (
-            f"{name}: {found[name]}, eagerly {expected[name]}, uncertain by {spread[name]}"
-        )
-
-
-def flattened(result: tuple[Any, Any]) -> dict[str, Any]:
-    state, metrics = result
-    return {
-        name: np.asarray(leaf) for name, leaf in tree.flatten({"s": state, "m": metrics}).items()
-    }
-
-
-def agrees(expected: Any, found: Any, tolerance: float, spread: float = 0.0) -> bool:
-    if np.isnan(spread):
-        return True
-    finite = np.isfinite(expected)
-    if not np.array_equal(expected[~finite], found[~finite], equal_nan=True):
-        return False
-    scale = np.max(np.abs(expected[finite]), initial=0.0)
-    gap = np.abs(expected[finite].astype(np.float64) - found[finite].astype(np.float64))
-    return bool(np.max(gap, initial=0.0) <= tolerance * float(scale) + spread)
-
-
-def assert_gradients_agree(problem: Problem) -> None:
-    state = problem.state()
-    state["grads"] = tree.map(np.zeros_like, state["params"])
-    eps = float(np.finfo(problem.dtype).eps)
-    assert_agree(gradient_step(problem), problem, state, TOLERANCE[problem.dtype], eps)
-
-
 @settings(max_examples=120)
 @given(problems(dtype="float64", steps=1))
 def test_gradients_float64(problem: Problem) -> None:
-    assert_gradients_agree(problem)
+    assert_gradients_agree(NativeSteps, problem)
 
 
 @settings(max_examples=60)
 @given(problems(dtype="float32", steps=1))
 def test_gradients_float32(problem: Problem) -> None:
-    assert_gradients_agree(problem)
+    assert_gradients_agree(NativeSteps, problem)
 
 
 @settings(max_examples=60)
 @given(problems(dtype="float64", steps=3))
 def test_states_float64(problem: Problem) -> None:
-    assert_agree(problem.step(), problem, problem.state(), 3e-12, 2.0**-52)
+    assert_agree(NativeSteps, problem.step(), problem, problem.state(), 3e-12, 2.0**-52)
 
 
 @settings(max_examples=40)
 @given(problems(dtype="float32", steps=3))
 def test_states_float32(problem: Problem) -> None:
-    assert_agree(problem.step(), problem, problem.state(), 3e-5, 2.0**-23)
+    assert_agree(NativeSteps, problem.step(), problem, problem.state(), 3e-5, 2.0**-23)
 
 
 @settings(max_examples=40)
 @given(problems(dtype="float32", half=True, steps=2))
 def test_states_float16(problem: Problem) -> None:
-    assert_agree(problem.step(), problem, problem.state(), HALF, 2.0**-11)
+    assert_agree(NativeSteps, problem.step(), problem, problem.state(), HALF, 2.0**-11)
 
 
 @settings(max_examples=15)
@@ -195,14 +106,11 @@ def fragile(net: Any) -> bool:
     )
 
 
-LOSSES = (*REGRESSION, SoftmaxCrossEntropy(0.1), SigmoidCrossEntropy(0.1))
-
-
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf], ids=["nan", "inf", "-inf"])
 @pytest.mark.parametrize("layer", [*ACTIVATIONS, *OTHERS], ids=repr)
 def test_nan_and_inf_in_inputs(layer: Any, value: float) -> None:
     net = cr.Sequential(layer, cr.Dense(3), layer, cr.Dense(2))
-    assert_same_specials(net, cr.losses.SquaredError(), value, "x")
+    assert_same_specials(NativeSteps, net, cr.losses.SquaredError(), value, "x")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf], ids=["nan", "inf", "-inf"])
@@ -212,21 +120,7 @@ def test_nan_and_inf_in_losses(loss: Any, value: float, where: str) -> None:
     if where == "y" and loss.task == "classification":
         pytest.skip("labels are integers")
     net = cr.Sequential(cr.Dense(3), cr.Tanh(), cr.Dense(2))
-    assert_same_specials(net, loss, value, where)
-
-
-def assert_same_specials(net: Any, loss: Any, value: float, where: str) -> None:
-    """Assert that NaN and infinities stand at the same places, with the same signs."""
-    problem = Problem(net, loss, cr.sgd(0.1), (), (4,), 5, 5, 1, True, "float64", 1)
-    data = problem.data()
-    data[where][2] = value
-    state = problem.state()
-    state["grads"] = tree.map(np.zeros_like, state["params"])
-    step = gradient_step(problem)
-    scans = (eager_scan(get("numpy", "float64"), step), NativeSteps(step))
-    ends = [flattened(run(scan, state, data, problem.controls())) for scan in scans]
-    for name, expected in ends[0].items():
-        assert agrees(expected, ends[1][name], 1e-12), (name, ends[1][name], expected)
+    assert_same_specials(NativeSteps, net, loss, value, where)
 
 
 @settings(max_examples=20)
@@ -289,14 +183,18 @@ CASES = {
 def test_shapes(case: str, dtype: str) -> None:
     net, in_shape, rows = CASES[case]
     loss, rule = cr.losses.SquaredError(), cr.adam(0.01)
-    assert_gradients_agree(Problem(net, loss, rule, (), in_shape, rows, rows, 1, True, dtype, 1))
+    assert_gradients_agree(
+        NativeSteps, Problem(net, loss, rule, (), in_shape, rows, rows, 1, True, dtype, 1)
+    )
 
 
 @pytest.mark.parametrize("outputs", [1, 2, 40])
 def test_classes(outputs: int) -> None:
     net = cr.Sequential(cr.Dense(outputs))
     loss, rule = SoftmaxCrossEntropy(0.1), cr.adam(0.01)
-    assert_gradients_agree(Problem(net, loss, rule, (), (3,), 7, 7, 1, False, "float64", 1))
+    assert_gradients_agree(
+        NativeSteps, Problem(net, loss, rule, (), (3,), 7, 7, 1, False, "float64", 1)
+    )
 
 
 @pytest.mark.parametrize("parts", [3, 500])
@@ -305,7 +203,7 @@ def test_many_parts_of_a_batch(parts: int) -> None:
     chosen = (("micro_batch", 1),)
     loss, rule = cr.losses.SquaredError(), cr.sgd(0.1)
     problem = Problem(net, loss, rule, chosen, (1,), parts, parts, 1, False, "float64", 1)
-    assert_gradients_agree(problem)
+    assert_gradients_agree(NativeSteps, problem)
 
 
 def test_metrics_come_a_step(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ class Problem:
 
     @property
     def half(self) -> bool:
-        return ("half", True) in self.settings
+        return ("short", "float16") in self.settings
 
     def step(self) -> Any:
         return make_step(self.net, self.loss, self.optimizer, **dict(self.settings))
@@ -176,7 +176,7 @@ def problems(draw: Any, dtype: str = "float64", half: bool = False, steps: int =
     """Draw a whole training problem."""
     rows = draw(st.integers(1, 9))
     loss = draw(losses())
-    settings: dict[str, Any] = {"half": True} if half else {}
+    settings: dict[str, Any] = {"short": "float16"} if half else {}
     for name, values in (
         ("l1", (0.0, 0.01)),
         ("l2", (0.0, 0.02)),

@@ -7,6 +7,7 @@ import pytest
 
 import chainrule as cr
 from chainrule.certify import TOLERANCES, Certificate, certify
+from chainrule.certify import run as certifying
 from chainrule.errors import BackendError, InputError, TrainingError
 from libraries import make_backend
 
@@ -230,3 +231,53 @@ def test_json_is_strict_and_complete():
     assert row["first_loss_step"] is row["first_parameter_step"] is row["first_parameter"] is None
     assert row["faults"] == []
     assert row["seconds"] > 0
+
+
+def test_deterministic_runs_are_made_twice():
+    backends = require("numpy", "torch", "jax", "strict")
+    certificate = certify((X, Y), backends, network=NETWORK, steps=6, deterministic=True)
+    assert certificate.passed, str(certificate)
+    assert [row.repeats for row in certificate.rows] == [True] * 8
+    assert {row.deterministic for row in certificate.rows} == {True}
+    assert str(certificate).splitlines()[0].endswith("; deterministic, each run made twice")
+    row = certificate.to_json()["rows"][0]
+    found = [row[name] for name in ("dtype", "matmul_precision", "deterministic", "repeats")]
+    assert found == ["float64", "float32", True, True]
+    once = certify((X, Y), ["numpy"], network=NETWORK, steps=1)
+    assert [(row.deterministic, row.repeats) for row in once.rows] == [(False, None)] * 2
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (
+            lambda run: run.losses.__setitem__(3, 0.5),
+            "a second run differs from step 4 on",
+        ),
+        (
+            lambda run: run.losses.pop(),
+            "differs from step 6 on: its loss is None, was",
+        ),
+        (
+            lambda run: run.states[2]["0.weight"].__setitem__((0, 0), 9.0),
+            "a second run differs at step 2: 0.weight",
+        ),
+    ],
+)
+def test_a_second_run_that_differs_fails(monkeypatch, change, fault):
+    runs = []
+
+    def run(*arguments):
+        runs.append(made := original(*arguments))
+        if len(runs) == 3:  # the reference, the run, the run again
+            change(made.recording)
+        return made
+
+    original = certifying._run
+    monkeypatch.setattr(certifying, "_run", run)
+    certificate = certify((X, Y), ["numpy"], network=NETWORK, steps=6, deterministic=True)
+    first, second = certificate.rows
+    assert (first.repeats, second.repeats) == (False, True)
+    assert [fault in text for text in first.faults] == [True]
+    assert not certificate.passed
+    assert "repeats" in str(certificate).splitlines()[4]

@@ -86,11 +86,11 @@ def test_certify_passes_its_options_on_and_a_drift_exits_with_1(run, monkeypatch
         return Verdict(False)
 
     monkeypatch.setattr(certifying, "certify", certify)
-    result = run("certify", "digits", "--seed", 4, "--steps", 7, "--json")
+    result = run("certify", "digits", "--seed", 4, "--steps", 7, "--json", "--deterministic")
     assert result.exit_code == 1
     assert result.stdout == '{"passed": false, "drift": null}\n'
     backends = ["numpy", "torch", "jax", "strict"]
-    assert seen == [("digits", backends, {"seed": 4, "steps": 7})]
+    assert seen == [("digits", backends, {"seed": 4, "steps": 7, "deterministic": True})]
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,11 @@ def test_an_interrupt_names_the_checkpoint_and_the_run_goes_on(tmp_path, good, p
         (("--dtype", "float64"), "--dtype=float64: the run was started with float32"),
         (("--backend", "torch"), "--backend=torch: the run was started with numpy:cpu"),
         (("--batch-size", 5), "--batch-size=5: the run was started with 32"),
+        (("--deterministic",), "--deterministic=True: the run was started with False"),
+        (
+            ("--matmul-precision", "tf32"),
+            "--matmul-precision=tf32: the run was started with float32",
+        ),
     ],
 )
 def test_a_changed_setting_is_refused(run, good, more, message):

@@ -1,4 +1,4 @@
-"""Random expressions, each computed three times: by NumPy, by the loops as they read, and by LLVM.
+"""Random expressions, computed by NumPy, by the loops as they read, by LLVM, and by CUDA kernels.
 
 Every value is a whole number of moderate size, so that all arithmetic is exact and results are
 compared for equality: a wrong index cannot hide behind a tolerance.
@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from backends.cuda import standin
 from chainrule import tree
 from chainrule.backends import get
 from chainrule.backends.planning import plan
@@ -224,12 +225,27 @@ def test_machine_code_computes_what_numpy_computes(
     pytest.importorskip("llvmlite")
     from chainrule.backends.native.steps import NativeSteps
 
+    assert_equal_to_numpy(NativeSteps, shape, chosen, seed)
+
+
+@settings(max_examples=60)
+@given(shapes, instructions, st.integers(0, 99))
+def test_kernels_compute_what_numpy_computes(
+    shape: tuple[int, ...], chosen: list[Instruction], seed: int
+) -> None:
+    with standin.installed():
+        assert_equal_to_numpy(standin.on_device, shape, chosen, seed)
+
+
+def assert_equal_to_numpy(
+    compiler: Any, shape: tuple[int, ...], chosen: list[Instruction], seed: int
+) -> None:
     step = expression_step(chosen, shape)
     state, data, controls = inputs(shape, seed)
     expected = eager_results(step, state, data, controls)
     own = tree.map(np.array, state)
     found = {}
-    for after, _, metrics in NativeSteps(step)(own, data, controls):
+    for after, _, metrics in compiler(step)(own, data, controls):
         found = {f"next.{name}": leaf for name, leaf in tree.flatten(after).items()}
         found |= {f"metrics.{name}": leaf[-1] for name, leaf in metrics.items()}
     for name, value in expected.items():

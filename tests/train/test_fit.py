@@ -82,7 +82,7 @@ def test_the_record_of_an_epoch():
     assert min(history["samples_per_second"]) > 0
     assert set(history.names) == {
         "epoch", "step", "loss", "learning_rate", "seconds", "samples_per_second", "val_loss",
-        "val_accuracy",
+        "val_accuracy", "dtype", "matmul_precision", "deterministic",
     }  # fmt: skip
 
 

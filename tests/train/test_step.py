@@ -135,10 +135,10 @@ def test_a_step_changes_none_of_its_arguments(rule):
     assert tree.flatten(after).keys() == tree.flatten(state).keys()
 
 
-@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("short", [None, "float16"])
 @pytest.mark.parametrize("micro_batch", [None, 3])
 @pytest.mark.parametrize("rule", RULES)
-def test_a_step_reads_nothing_on_the_host(rule, micro_batch, half):
+def test_a_step_reads_nothing_on_the_host(rule, micro_batch, short):
     optimizer, xp = RULES[rule], GuardedNamespace(np)
     step = make_step(
         ALL_LAYERS,
@@ -149,10 +149,10 @@ def test_a_step_reads_nothing_on_the_host(rule, micro_batch, half):
         clip_norm=1.0,
         clip_value=1.0,
         micro_batch=micro_batch,
-        half=half,
+        short=short,
     )
     state, (batch,) = start(ALL_LAYERS, optimizer), batches("softmax_cross_entropy", 1, 8, True)
-    if half:
+    if short:
         state = tree.map(lambda a: a.astype(np.float32), state)
         state["scale"] = {"factor": np.float32(1024.0), "since": np.float32(0.0)}
         batch = {k: v.astype(np.float32) if v.dtype == float else v for k, v in batch.items()}

@@ -3,14 +3,14 @@
 No array library but NumPy is imported until it is asked for.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from chainrule.backends.base import DTYPES, Backend, Status, StatusTable
+from chainrule.backends.base import DTYPES, MATMUL_PRECISIONS, Backend, Status, StatusTable
 from chainrule.backends.host import library_of
-from chainrule.errors import BackendError, InputError, nearest
+from chainrule.errors import BackendError, InputError, choice, nearest
 
 __all__ = ["Backend", "Status", "available", "get", "library_of"]
 
@@ -30,32 +30,59 @@ _LIBRARIES = {
     "strict": _Library("array-api-strict", "array_api_strict", "pip install array-api-strict"),
 }
 
+_ELSEWHERE = {"bfloat16": "backend='torch' or 'jax' (or 'cupy': CuPy 14 with ml_dtypes)"}
 
-def get(spec: str | Backend, dtype: str = "float32") -> Backend:
+
+@dataclass(frozen=True)
+class _Numerics:
+    """What a backend is asked to compute in; checked here as far as no library is needed."""
+
+    dtype: str
+    matmul_precision: str
+    deterministic: bool
+
+    def __post_init__(self) -> None:
+        choice("dtype", self.dtype, DTYPES)
+        choice("matmul_precision", self.matmul_precision, MATMUL_PRECISIONS)
+        if self.matmul_precision != "float32" and self.dtype != "float32":
+            raise InputError(
+                f"matmul_precision={self.matmul_precision!r} is for dtype='float32' alone, "
+                f"got dtype={self.dtype!r}; leave one of them out"
+            )
+        if not isinstance(self.deterministic, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InputError(f"deterministic={self.deterministic!r:.80}: expected True or False")
+
+
+def get(
+    spec: str | Backend,
+    dtype: str = "float32",
+    *,
+    matmul_precision: str = "float32",
+    deterministic: bool = False,
+) -> Backend:
     """Return the backend that `spec` names, computing in `dtype`.
 
     `spec` is ``auto``, or ``numpy``, ``cupy``, ``torch``, ``jax`` or ``strict``, with a device
     after a colon if wanted (``cupy:1``, ``torch:cuda``, ``torch:cuda:1``, ``jax:cpu``). ``auto`` is
     CuPy where a CUDA device can be used and NumPy elsewhere; the result's `choice` says which and
     why. Without a device PyTorch runs on the CPU, JAX on its own default, CuPy on ``cuda:0``.
-    A `Backend` is returned as it is; its own dtype counts. `dtype` is ``float32``, ``float64`` or
-    ``float16`` (not on strict).
-    Raises `BackendError` if the library or device cannot be used here, `InputError` for a dtype
-    that is unknown.
+    A `Backend` is returned as it is; its own settings count.
+
+    `dtype` is ``float32``, ``float64``, ``float16`` (not on strict) or ``bfloat16`` (on PyTorch and
+    JAX, and on CuPy 14 with ml_dtypes). `matmul_precision` and `deterministic` are as `Backend`
+    says; ``tf32`` is for float32 on PyTorch, JAX and CuPy.
+    Raises `BackendError` for what the library or device cannot do here, `InputError` for settings
+    that are unknown or do not go together.
 
     >>> get("numpy").asarray([1, 2], dtype="float")
     array([1., 2.], dtype=float32)
     """
     if not isinstance(spec, str):
         return _checked(spec)
-    if dtype not in DTYPES:
-        raise InputError(
-            f"dtype={dtype!r} is unknown{nearest(str(dtype), DTYPES)}; "
-            f"expected one of {', '.join(DTYPES)}"
-        )
+    numerics = _Numerics(dtype, matmul_precision, deterministic)
     name, _, device = spec.partition(":")
     if name == "auto":
-        return _auto(device, dtype)
+        return _auto(device, numerics)
     if name not in _LIBRARIES:
         names = ("auto", *_LIBRARIES)
         raise BackendError(
@@ -65,7 +92,7 @@ def get(spec: str | Backend, dtype: str = "float32") -> Backend:
     status = _status(name)
     if not status.usable:
         raise BackendError(f"backend={spec!r}: {status.reason}; {status.install}")
-    return _create(spec, name, _device(spec, name, device, status), dtype)
+    return _create(name, _device(spec, name, device, status), numerics)
 
 
 def available() -> StatusTable:
@@ -86,7 +113,7 @@ def _checked(spec: Any) -> Backend:
     )
 
 
-def _auto(device: str, dtype: str) -> Backend:
+def _auto(device: str, numerics: _Numerics) -> Backend:
     if device:
         raise BackendError(
             f"backend='auto:{device}': auto takes no device; name the library, as in 'cupy:1'"
@@ -94,18 +121,28 @@ def _auto(device: str, dtype: str) -> Backend:
     status = _status("cupy")
     if status.usable:
         found = status.devices[0]
-        return _create("auto", "cupy", found, dtype, choice=f"auto chose cupy on {found}")
-    return _create("auto", "numpy", "cpu", dtype, choice=f"auto chose numpy: {status.reason}")
+        return _create("cupy", found, numerics, f"auto chose cupy on {found}")
+    return _create("numpy", "cpu", numerics, f"auto chose numpy: {status.reason}")
 
 
-def _create(spec: str, name: str, device: str, dtype: str, choice: str = "") -> Backend:
+def _create(name: str, device: str, numerics: _Numerics, chosen: str = "") -> Backend:
     module = _module(name)
+    where = f"{_LIBRARIES[name].title} on {device}"
     offered: tuple[str, ...] = module.dtypes(device)
-    if dtype not in offered:
+    if numerics.dtype not in offered:
+        elsewhere = _ELSEWHERE.get(numerics.dtype, "another backend")
         raise BackendError(
-            f"dtype={dtype!r} cannot be used with backend={spec!r}; expected {' or '.join(offered)}"
+            f"dtype={numerics.dtype!r}: {where} has none; use {', '.join(offered)}, or {elsewhere}"
         )
-    return module.Implementation(device=device, dtype=dtype, choice=choice)
+    if numerics.matmul_precision == "tf32" and not module.TF32:
+        raise BackendError(
+            f"matmul_precision='tf32': {where} has none; leave it out, or use "
+            "backend='cupy', 'torch' or 'jax'"
+        )
+    varies: str = module.nondeterminism(device) if numerics.deterministic else ""
+    if varies:
+        raise BackendError(f"deterministic=True: {where}: {varies}")
+    return module.Implementation(device=device, choice=chosen, **asdict(numerics))
 
 
 def _device(spec: str, name: str, device: str, status: Status) -> str:

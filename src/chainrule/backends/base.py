@@ -1,6 +1,6 @@
 """What every backend offers: one object for a library, a device and a float dtype."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -8,10 +8,16 @@ from typing import Any, Protocol, runtime_checkable
 from numpy.typing import NDArray
 
 from chainrule.backends.scan import Advice, Scan, Step
-from chainrule.typing import Array, Namespace, State, Tree
+from chainrule.typing import Array, Namespace, Shape, State, Tree
 
-DTYPES = ("float32", "float64", "float16")
+DTYPES = ("float32", "float64", "float16", "bfloat16")
 """The float dtypes a backend can compute in; a backend may offer fewer."""
+
+SHORT_DTYPES = ("float16", "bfloat16")
+"""Those in which a network computes while its parameters and optimizer stay in float32."""
+
+MATMUL_PRECISIONS = ("float32", "tf32")
+"""What float32 matrix products are computed in; ``tf32`` needs a library that knows it."""
 
 
 @runtime_checkable
@@ -30,7 +36,24 @@ class Backend(Protocol):
 
     @property
     def dtype(self) -> str:
-        """The float dtype: ``float32``, ``float64`` or ``float16``."""
+        """The float dtype: ``float32``, ``float64``, ``float16`` or ``bfloat16``."""
+        ...
+
+    @property
+    def matmul_precision(self) -> str:
+        """What products of float32 matrices are computed in, inside `scope`.
+
+        ``float32``, or ``tf32``: operands rounded to 10 bits of fraction, sums in float32. On a
+        CPU, which has no TF32, PyTorch and JAX take it and compute in float32 or close to it.
+        """
+        ...
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether the same work gives the same bits each time, inside `scope`.
+
+        On the same machine, with the same versions and as many threads.
+        """
         ...
 
     def compiled_by(self) -> str:
@@ -59,7 +82,10 @@ class Backend(Protocol):
         ...
 
     def to_numpy(self, x: Array) -> NDArray[Any]:
-        """Return a copy of `x` as an ordinary writable C-ordered NumPy array."""
+        """Return a copy of `x` as an ordinary writable C-ordered NumPy array.
+
+        bfloat16, which NumPy lacks, becomes float32.
+        """
         ...
 
     def owns(self, x: object) -> bool:
@@ -104,6 +130,54 @@ class Backend(Protocol):
 
     def synchronize(self) -> None:
         """Wait until the device has finished what it was given."""
+        ...
+
+
+class RowBuffer(Protocol):
+    """Arrays that steps read rows from, filled again and again from the host, a half at a time.
+
+    `data` holds them by name, each of ``halves * rows`` rows; half `h` begins at row ``h * rows``.
+    """
+
+    halves: int
+    data: Tree
+
+    def fill(self, half: int, count: int, write: Callable[[Mapping[str, Any]], None]) -> None:
+        """Fill the first `count` rows of a half, after the steps that `used` it.
+
+        `write` puts them into NumPy arrays, given by name. It is called before `fill` returns; the
+        copy to the device may still be under way.
+        """
+        ...
+
+    def ready(self, half: int) -> None:
+        """Have the steps that come see what a half was filled with."""
+        ...
+
+    def used(self, half: int) -> None:
+        """Have what fills a half next wait for the steps that were begun."""
+        ...
+
+    def close(self) -> None:
+        """Wait for copies under way; the arrays may be let go of."""
+        ...
+
+
+@runtime_checkable
+class DeviceMemory(Protocol):
+    """What a backend adds whose arrays lie in a memory of the device's own."""
+
+    def free_memory(self) -> int | None:
+        """Return the bytes that arrays may still take on the device; None where none can tell."""
+        ...
+
+
+@runtime_checkable
+class Overlapping(Protocol):
+    """What a backend adds that can copy to the device while the device computes."""
+
+    def row_buffer(self, rows: int, layout: Mapping[str, tuple[Shape, str]]) -> RowBuffer:
+        """Return a buffer of `rows` rows a half, of the shape and dtype given for each name."""
         ...
 
 

@@ -63,7 +63,8 @@ def from_host(
 
     `dtype` is as in `Backend.asarray`; `float_` and `index` are the backend's dtypes for
     ``"float"`` and ``"index"``. An `index` of int32 means that the backend holds no 64-bit
-    integers: those that fit are narrowed. No copy is made unless one is needed.
+    integers: those that fit are narrowed. A `float_` of bfloat16, which NumPy lacks, gives float32
+    for the backend to round. No copy is made unless one is needed.
     Raises `InputError` for other libraries' arrays, for values that are not real numbers, for
     floats where integers are wanted and for integers that do not fit.
     """
@@ -89,7 +90,7 @@ def _wanted(
 ) -> np.dtype[Any]:
     check_target(dtype)
     if dtype == "float":
-        return np.dtype(float_)
+        return np.dtype("float32" if float_ == "bfloat16" else float_)
     if dtype is None:
         narrow = index == "int32" and have.kind in "iu" and have.itemsize == 8
         return np.dtype("int32") if narrow else have.newbyteorder("=")
@@ -113,6 +114,11 @@ def _check_range(array: NDArray[Any], wanted: np.dtype[Any], backend: str) -> No
         )
 
 
+def is_bfloat16(dtype: object) -> bool:
+    """Return whether a library's dtype is bfloat16, which NumPy's and CuPy's `isdtype` refuse."""
+    return str(dtype).endswith("bfloat16")
+
+
 def check_target(dtype: str | None) -> None:
     """Raise `InputError` unless `dtype` is one that `Backend.asarray` takes."""
     if dtype is not None and dtype not in _TARGETS:
@@ -124,12 +130,13 @@ def check_target(dtype: str | None) -> None:
 def check_own(xp: Namespace, x: Any, dtype: str | None, backend: str) -> None:
     """Raise `InputError` if the library's own array `x` cannot become one of `dtype`."""
     check_target(dtype)
-    if not xp.isdtype(x.dtype, ("bool", "integral", "real floating")):
+    floating = is_bfloat16(x.dtype) or xp.isdtype(x.dtype, "real floating")
+    if not floating and not xp.isdtype(x.dtype, ("bool", "integral")):
         raise InputError(
             f"backend {backend!r} got an array of dtype {x.dtype}, expected booleans, integers "
             "or floats"
         )
-    if dtype in ("index", "int32") and xp.isdtype(x.dtype, "real floating"):
+    if dtype in ("index", "int32") and floating:
         raise InputError(
             f"backend {backend!r} got {x.dtype} values for dtype={dtype!r}, expected integers"
         )

@@ -1,5 +1,6 @@
 """JAX on any device it offers; steps are compiled by ``jax.jit``."""
 
+import os
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.backends.base import DTYPES
-from chainrule.backends.host import check_own, from_host, refuse_foreign
+from chainrule.backends.host import check_own, from_host, is_bfloat16, refuse_foreign
 from chainrule.backends.scan import Advice, Scan, Step, eager_scan, gathered
 from chainrule.errors import InputError
 from chainrule.typing import Array, Namespace, State, Tree
@@ -20,6 +21,8 @@ from chainrule.typing import Array, Namespace, State, Tree
 _jax: Any = import_module("jax")
 _jnp: Any = import_module("jax.numpy")
 VERSION = str(_jax.__version__)
+TF32 = True
+_PRECISIONS = {"float32": "float32", "tf32": "tensorfloat32"}
 
 
 @cache
@@ -49,6 +52,15 @@ def compiler() -> tuple[str, str, str]:
 def dtypes(device: str) -> tuple[str, ...]:
     """Return the float dtypes that `device` computes in."""
     return DTYPES
+
+
+def nondeterminism(device: str) -> str:
+    """Return what keeps two runs on `device` from the same bits, and the way out."""
+    flag = "--xla_gpu_deterministic_ops"
+    given = os.environ.get("XLA_FLAGS", "").split()
+    if not device.startswith("cuda") or any(f"{flag}{on}" in given for on in ("", "=true", "=1")):
+        return ""
+    return f"XLA may add in any order; set XLA_FLAGS={flag}=true before Python starts"
 
 
 def missing_device(device: str) -> str:
@@ -113,6 +125,8 @@ class JaxBackend:
 
     device: str = "cpu"
     dtype: str = "float32"
+    matmul_precision: str = "float32"
+    deterministic: bool = False
     choice: str = field(default="", compare=False)
     name: str = field(default="jax", init=False)
 
@@ -131,7 +145,7 @@ class JaxBackend:
         with _x64(self._wide):
             if isinstance(x, _jax.Array):
                 return self._own(x, dtype)
-            host = from_host(x, dtype, backend=self.name, float_=self.dtype, index="int32")
+            host = self._host(x, dtype)
             if host.dtype == np.float64 and not self._wide:
                 raise InputError(
                     f"backend 'jax' with dtype={self.dtype!r} holds no float64; "
@@ -140,6 +154,10 @@ class JaxBackend:
             # device_put may share the memory it is given, so it gets a copy; jnp.array would not,
             # but compiles a program for each shape.
             return _jax.device_put(np.array(host, copy=True), _by_name()[self.device])
+
+    def _host(self, x: Any, dtype: str | None) -> NDArray[Any]:
+        host = from_host(x, dtype, backend=self.name, float_=self.dtype, index="int32")
+        return host.astype(_jnp.dtype(self.dtype), copy=False) if dtype == "float" else host
 
     def _own(self, x: Any, dtype: str | None) -> Array:
         check_own(_jnp, x, dtype, self.name)
@@ -151,7 +169,8 @@ class JaxBackend:
 
     def to_numpy(self, x: Array) -> NDArray[Any]:
         refuse_foreign(x, "jax", self.name)
-        return np.array(x, order="C", copy=True)
+        wide = np.float32 if is_bfloat16(getattr(x, "dtype", None)) else None
+        return np.array(x, dtype=wide, order="C", copy=True)
 
     def owns(self, x: object) -> bool:
         return isinstance(x, _jax.Array)
@@ -161,7 +180,7 @@ class JaxBackend:
 
     def stage(self, host: NDArray[Any], dtype: str) -> Array:
         """Return a NumPy array: `jit` converts its parts more cheaply than JAX slices them."""
-        return from_host(host, dtype, backend=self.name, float_=self.dtype, index="int32")
+        return self._host(host, dtype)
 
     def compile(
         self, function: Callable[..., Any], donate: Sequence[int] = ()
@@ -195,9 +214,13 @@ class JaxBackend:
 
     @contextmanager
     def scope(self) -> Generator[None, None, None]:
-        """Set x64 by the dtype, set the default device and silence donation's warnings."""
+        """Set x64 by the dtype, the default device and the precision of products.
+
+        Donation's warnings are silenced.
+        """
         with (
             _x64(self._wide),
+            _jax.default_matmul_precision(_PRECISIONS[self.matmul_precision]),
             _jax.default_device(_by_name()[self.device]),
             warnings.catch_warnings(),
         ):

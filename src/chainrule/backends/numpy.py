@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.backends.base import DTYPES
 from chainrule.backends.host import from_host, is_masked, refuse_foreign
 from chainrule.backends.numpy_namespace import namespace
 from chainrule.backends.scan import Advice, Scan, Step, eager_scan
 from chainrule.typing import Array, Namespace, State, Tree
 
 VERSION = np.__version__
+TF32 = False
 _STAGED = {"index": np.int64, "int32": np.int32}
 
 
@@ -44,8 +44,16 @@ def _missing() -> tuple[str, str]:
 
 
 def dtypes(device: str) -> tuple[str, ...]:
-    """Return the float dtypes that `device` computes in."""
-    return DTYPES
+    """Return the float dtypes that `device` computes in; NumPy has no bfloat16."""
+    return ("float32", "float64", "float16")
+
+
+def nondeterminism(device: str) -> str:
+    """Return what keeps two runs from the same bits, and the way out: nothing.
+
+    BLAS takes its sums in an order that follows from the shapes and its number of threads.
+    """
+    return ""
 
 
 def missing_device(device: str) -> str:
@@ -59,6 +67,8 @@ class NumpyBackend:
 
     device: str = "cpu"
     dtype: str = "float32"
+    matmul_precision: str = "float32"
+    deterministic: bool = False
     choice: str = field(default="", compare=False)
     name: str = field(default="numpy", init=False)
 

@@ -17,6 +17,7 @@ from chainrule.typing import Array, Namespace, State, Tree
 _strict: Any = import_module("array_api_strict")
 _Array: Any = _strict.empty(0).__class__
 VERSION: str = _strict.__version__
+TF32 = False
 
 
 def devices() -> tuple[str, ...]:
@@ -30,8 +31,13 @@ def compiler() -> tuple[str, str, str]:
 
 
 def dtypes(device: str) -> tuple[str, ...]:
-    """Return the float dtypes that `device` computes in; the standard has no float16."""
+    """Return the float dtypes that `device` computes in; the standard has none of 16 bits."""
     return ("float32",) if device in ("no_float64", "no_x64") else ("float32", "float64")
+
+
+def nondeterminism(device: str) -> str:
+    """Return what keeps two runs from the same bits, and the way out: nothing, as on NumPy."""
+    return ""
 
 
 def missing_device(device: str) -> str:
@@ -49,6 +55,8 @@ class StrictBackend:
 
     device: str = "cpu"
     dtype: str = "float32"
+    matmul_precision: str = "float32"
+    deterministic: bool = False
     choice: str = field(default="", compare=False)
     name: str = field(default="strict", init=False)
 

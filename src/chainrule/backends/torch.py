@@ -1,7 +1,8 @@
 """PyTorch on the CPU or a CUDA device, through array-api-compat."""
 
+import os
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
@@ -20,6 +21,7 @@ from chainrule.typing import Array, Namespace, State, Tree
 _torch: Any = import_module("torch")
 _xp: Any = import_module("array_api_compat.torch")
 VERSION = str(_torch.__version__)
+TF32 = True
 
 
 def devices() -> tuple[str, ...]:
@@ -43,6 +45,14 @@ def dtypes(device: str) -> tuple[str, ...]:
     return DTYPES
 
 
+def nondeterminism(device: str) -> str:
+    """Return what keeps two runs on `device` from the same bits, and the way out."""
+    variable = "CUBLAS_WORKSPACE_CONFIG"
+    if device == "cpu" or os.environ.get(variable) in (":4096:8", ":16:8"):
+        return ""
+    return f"cuBLAS may vary its workspaces; set {variable}=:4096:8 before Python starts"
+
+
 def missing_device(device: str) -> str:
     """Return why there is no such device."""
     if not device.startswith("cuda"):
@@ -54,6 +64,35 @@ def missing_device(device: str) -> str:
     except Exception as error:
         return f"PyTorch finds 0 CUDA devices ({str(error).splitlines()[0]})"
     return f"PyTorch finds {_torch.cuda.device_count()} CUDA devices"
+
+
+@contextmanager
+def _products_in(precision: str) -> Generator[None, None, None]:
+    """Have float32 products computed in ``float32`` or ``tf32``, and in what it was afterwards."""
+    try:
+        before, put = _torch.get_float32_matmul_precision(), _torch.set_float32_matmul_precision
+        wanted = {"float32": "highest", "tf32": "high"}[precision]
+    except RuntimeError:  # the newer setting is in use, with which the older may not be mixed
+        matmul = _torch.backends.cuda.matmul
+        before, put = matmul.fp32_precision, partial(setattr, matmul, "fp32_precision")
+        wanted = {"float32": "ieee", "tf32": "tf32"}[precision]
+    put(wanted)
+    try:
+        yield
+    finally:
+        put(before)
+
+
+@contextmanager
+def _deterministic() -> Generator[None, None, None]:
+    """Have PyTorch refuse operations whose results vary, and do what it did afterwards."""
+    before = _torch.are_deterministic_algorithms_enabled()
+    warn_only = _torch.is_deterministic_algorithms_warn_only_enabled()
+    _torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        _torch.use_deterministic_algorithms(before, warn_only=warn_only)
 
 
 def _shareable(x: NDArray[Any]) -> NDArray[Any]:
@@ -113,6 +152,8 @@ class TorchBackend:
 
     device: str = "cpu"
     dtype: str = "float32"
+    matmul_precision: str = "float32"
+    deterministic: bool = False
     choice: str = field(default="", compare=False)
     name: str = field(default="torch", init=False)
 
@@ -124,12 +165,9 @@ class TorchBackend:
         return _xp
 
     def asarray(self, x: Any, dtype: str | None = None) -> Array:
-        if isinstance(x, _torch.Tensor):
-            return self._own(x, dtype)
-        host = from_host(x, dtype, backend=self.name, float_=self.dtype)
-        return _torch.from_numpy(_shareable(host)).to(self.device)
-
-    def _own(self, x: Any, dtype: str | None) -> Array:
+        if not isinstance(x, _torch.Tensor):
+            host = from_host(x, dtype, backend=self.name, float_=self.dtype)
+            x = _torch.from_numpy(_shareable(host))
         if x.layout is not _torch.strided:
             raise InputError(
                 f"backend 'torch' got a sparse tensor ({x.layout}), expected a dense one; "
@@ -148,7 +186,8 @@ class TorchBackend:
         refuse_foreign(x, "torch", self.name)
         if isinstance(x, _torch.Tensor):
             tensor: Any = x
-            x = tensor.detach().cpu().resolve_neg().numpy()
+            host = tensor.detach().cpu().resolve_neg()
+            x = (host.float() if host.dtype == _torch.bfloat16 else host).numpy()
         return np.array(x, order="C", copy=True)
 
     def owns(self, x: object) -> bool:
@@ -179,14 +218,27 @@ class TorchBackend:
 
     @contextmanager
     def scope(self) -> Generator[None, None, None]:
-        """Switch autograd off and make this device the one new tensors are created on."""
+        """Switch autograd off, make this device the one new tensors are created on.
+
+        Products are in `matmul_precision`; if `deterministic`, PyTorch refuses what varies.
+        """
         device = _torch.device(self.device)
-        with _torch.no_grad():
-            if _torch.get_default_device() == device:
-                yield
-            else:
-                with device:
-                    yield
+        with ExitStack() as stack:
+            stack.enter_context(_torch.no_grad())
+            stack.enter_context(_products_in(self.matmul_precision))
+            if self.deterministic:
+                stack.enter_context(_deterministic())
+            if _torch.get_default_device() != device:
+                stack.enter_context(device)
+            yield
+
+    def free_memory(self) -> int | None:
+        """Return the free bytes of a CUDA device, with those that PyTorch holds for later."""
+        if self.device == "cpu":
+            return None
+        cuda = _torch.cuda
+        held = cuda.memory_reserved(self.device) - cuda.memory_allocated(self.device)
+        return int(cuda.mem_get_info(self.device)[0] + held)
 
     def synchronize(self) -> None:
         if self.device != "cpu":

@@ -16,7 +16,8 @@ class Row:
 
     gradients: the first step's, by parameter. losses: of each step. states: by step looked at, then
     by array. loss_step, state_step: the first steps out of tolerance, None if there are none.
-    faults: what is out of tolerance, in words. seconds: the training.
+    faults: what is out of tolerance, in words. seconds: the training. repeats: whether a second run
+    had the same bits, None if there was none.
     """
 
     backend: str
@@ -33,6 +34,9 @@ class Row:
     state_step: int | None
     faults: tuple[str, ...]
     seconds: float
+    matmul_precision: str = "float32"
+    deterministic: bool = False
+    repeats: bool | None = None
 
     @property
     def passed(self) -> bool:
@@ -128,10 +132,13 @@ class Certificate:
             "device": row.device,
             "version": row.version,
             "dtype": row.dtype,
+            "matmul_precision": row.matmul_precision,
+            "deterministic": row.deterministic,
             "passed": row.passed,
             "weights_agree": row.weights_agree,
             "batches_agree": row.batches_agree,
             "masks_agree": row.masks_agree,
+            "repeats": row.repeats,
             "gradient": _number(row.gradient),
             "gradients": {name: _number(d) for name, d in row.gradients.items()},
             "loss": {str(step): _number(row.loss_at(step)) for step in self.marks},
@@ -152,6 +159,8 @@ class Certificate:
             f"certify {self.dataset}: {self.steps} steps of {self.batch_size} rows, seed "
             f"{self.seed}, against float64 NumPy {self.reference.version}"
         )
+        if any(row.deterministic for row in self.rows):
+            title += "; deterministic, each run made twice"
         faults = [
             f"{row.backend} {row.dtype}: {fault}" for row in self.rows for fault in row.faults
         ]
@@ -221,6 +230,7 @@ def _bits(row: Row) -> str:
         "weights": row.weights_agree,
         "batches": row.batches_agree,
         "masks": row.masks_agree,
+        "repeats": row.repeats is not False,
     }
     return ", ".join(name for name, same in agree.items() if not same) or "same"
 

@@ -1,9 +1,11 @@
 """One run against the reference: what differs, where first, and in words."""
 
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 
+from chainrule.backends.base import Backend
 from chainrule.certify.certificate import Row
 from chainrule.certify.distances import (
     gradient_distances,
@@ -27,9 +29,20 @@ class Run:
 
 
 def compare(
-    run: Run, reference: Run, network: Layer, *, backend: str, device: str, version: str, dtype: str
+    run: Run,
+    reference: Run,
+    network: Layer,
+    *,
+    again: Run | None,
+    name: str,
+    backend: Backend,
+    version: str,
 ) -> Row:
-    """Return the row of a run; see `chainrule.certify.distances` for what is measured."""
+    """Return the row of a run; see `chainrule.certify.distances` for what is measured.
+
+    again: the same run a second time, which must have the same bits.
+    """
+    dtype = backend.dtype
     tolerance = TOLERANCES[dtype]
     gradients = gradient_distances(run.start.gradients, reference.start.gradients)
     judged = _judged(reference)
@@ -43,6 +56,7 @@ def compare(
     weights = _weights_fault(run.start, reference.start, network, dtype)
     batches = _batches_fault(run.start, reference.start)
     masks = _masks_fault(run.start, reference.start, network)
+    repeat = "" if again is None else _repeat_fault(run.recording, again.recording)
     loss_step = next(
         (step for step, d in enumerate(losses, start=1) if not within(d, tolerance.loss)), None
     )
@@ -61,11 +75,12 @@ def compare(
         _gradients_fault(gradients, tolerance, network),
         _loss_fault(losses, loss_step, tolerance),
         _state_fault(states, state_step, tolerance, network),
+        repeat,
         run.recording.ended,
     ]
     return Row(
-        backend=backend,
-        device=device,
+        backend=name,
+        device=backend.device,
         version=version,
         dtype=dtype,
         weights_agree=not weights,
@@ -78,6 +93,9 @@ def compare(
         state_step=state_step,
         faults=tuple(fault for fault in faults if fault),
         seconds=run.recording.seconds,
+        matmul_precision=backend.matmul_precision,
+        deterministic=backend.deterministic,
+        repeats=None if again is None else not repeat,
     )
 
 
@@ -139,6 +157,17 @@ def _masks_fault(found: Start, reference: Start, network: Layer) -> str:
                 count = int(np.count_nonzero(own != r))
                 layer = place(network, name)
                 return f"masks differ at step {step}: {layer}, {count} of {r.size} elements"
+    return ""
+
+
+def _repeat_fault(run: Recording, again: Recording) -> str:
+    for step, (one, other) in enumerate(zip_longest(run.losses, again.losses), start=1):
+        if one != other:
+            return f"a second run differs from step {step} on: its loss is {other}, was {one}"
+    for step, state in run.states.items():
+        for name, array in state.items():
+            if not same_bits(array, again.states[step][name]):
+                return f"a second run differs at step {step}: {name}"
     return ""
 
 

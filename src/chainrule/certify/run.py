@@ -36,6 +36,7 @@ def certify(
     steps: int = 100,
     batch_size: int = 32,
     dtypes: Sequence[str] = ("float64", "float32"),
+    deterministic: bool = False,
     compile: bool = True,
 ) -> Certificate:
     """Train the same network on each backend and compare each run with a float64 NumPy reference.
@@ -47,6 +48,9 @@ def certify(
     without an optimizer Adam trains it. All runs are `Trainer.fit`'s; the reference runs once, as
     its text stands, the others compiled where the backend does that (with `compile`).
 
+    deterministic: every backend in its deterministic mode, each run made twice; the two must agree
+    bit for bit.
+
     Raises `BackendError` for a backend that cannot run here (none is skipped), `InputError` for
     settings that cannot be used, `TrainingError` if the reference itself diverges.
 
@@ -55,7 +59,7 @@ def certify(
     >>> certificate.passed
     True
     """
-    wanted = _backends(backends, dtypes)
+    wanted = _backends(backends, dtypes, deterministic)
     positive_integer("steps", steps)
     subject = make_subject(dataset, network, loss, optimizer)
     sampler = Sampler(len(subject.X), min(check_batch_size(batch_size), len(subject.X)), seed)
@@ -65,15 +69,19 @@ def certify(
     reference = _run(trainer, subject, sampler, steps)
     if reference.recording.ended:
         raise TrainingError(f"the float64 NumPy reference: {reference.recording.ended}")
+
+    def run(backend: Backend) -> Run:
+        return _run(_trainer(subject, backend, seed, compile), subject, sampler, steps)
+
     rows = [
         compare(
-            _run(_trainer(subject, backend, seed, compile), subject, sampler, steps),
+            run(backend),
             reference,
             subject.network,
-            backend=name,
-            device=backend.device,
+            again=run(backend) if deterministic else None,
+            name=name,
+            backend=backend,
             version=_version(backend, compile),
-            dtype=backend.dtype,
         )
         for name, backend in wanted
     ]
@@ -102,7 +110,9 @@ def certify(
     )
 
 
-def _backends(names: Sequence[str], dtypes: Sequence[str]) -> list[tuple[str, Backend]]:
+def _backends(
+    names: Sequence[str], dtypes: Sequence[str], deterministic: bool
+) -> list[tuple[str, Backend]]:
     """Return a backend for each name and dtype, all of them before anything is trained."""
     for argument, given in (("backends", names), ("dtypes", dtypes)):
         if isinstance(given, str) or not given or len(set(given)) != len(given):
@@ -111,7 +121,9 @@ def _backends(names: Sequence[str], dtypes: Sequence[str]) -> list[tuple[str, Ba
             )
     for dtype in dtypes:
         choice("dtypes", dtype, TOLERANCES)
-    return [(name, get(name, dtype)) for name in names for dtype in dtypes]
+    return [
+        (name, get(name, dtype, deterministic=deterministic)) for name in names for dtype in dtypes
+    ]
 
 
 def _trainer(subject: Subject, backend: Backend, seed: int, compiled: bool) -> Trainer:

@@ -8,6 +8,7 @@ from chainrule.cli.options import (
     backend_option,
     debug_option,
     delimiter_option,
+    dtype_option,
     json_option,
     no_header_option,
     unseen_option,
@@ -23,6 +24,7 @@ from chainrule.cli.output import write_json
 @delimiter_option
 @unseen_option
 @backend_option("numpy")
+@dtype_option(None)
 @json_option
 @debug_option
 def command(
@@ -33,6 +35,7 @@ def command(
     delimiter: str | None,
     unseen: str,
     backend: str,
+    dtype: str | None,
     as_json: bool,
 ) -> None:
     """Score a run on all rows of a file with the columns it was trained on, target included."""
@@ -42,7 +45,7 @@ def command(
     from chainrule.data.target import NumberTarget
     from chainrule.errors import InputError
 
-    trainer, schema = load_trainer(run, backend)
+    trainer, schema = load_trainer(run, backend, dtype)
     data = open_source(source, delimiter=delimiter, no_header=no_header, target=target)
     if isinstance(data, Table):
         if target is not None:
@@ -65,7 +68,7 @@ def command(
         "data": source,
         "backend": trainer.backend.name,
         "device": trainer.backend.device,
-        "dtype": trainer.dtype,
+        **trainer.numerics,
     }
     if as_json:
         write_json(result)

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from chainrule.cli.options import debug_option, json_option
-from chainrule.cli.output import columns, write_json
+from chainrule.cli.output import columns, numerics, write_json
 
 
 @click.command("inspect")
@@ -66,7 +66,7 @@ def command(run: str, program: bool, batch_size: int, as_json: bool) -> None:
     ]
     rows.append(("total", "", "", "", f"{result['parameters']:,}", f"{result['bytes']:,}"))
     click.echo(columns(rows, right=(4, 5)))
-    click.echo(f"loss {result['loss']}, optimizer {result['optimizer']}, {result['dtype']}")
+    click.echo(f"loss {result['loss']}, optimizer {result['optimizer']}, {numerics(result)}")
 
 
 def _program(run: str, batch_size: int) -> str:

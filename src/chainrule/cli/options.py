@@ -31,15 +31,16 @@ OPTIMIZERS = (
 )
 TASKS = ("auto", "classification", "regression")
 MISSING = ("error", "mean", "median", "most_frequent", "drop")
-COMPILE = {"auto": "auto", "on": True, "off": False}
-DTYPES = ("float32", "float64", "float16")
+COMPILE = STREAM = {"auto": "auto", "on": True, "off": False}
+DTYPES = ("float32", "float64", "float16", "bfloat16")
+MATMUL_PRECISIONS = ("float32", "tf32")
 
 
-def name_of(options: Iterable[str]) -> Callable[..., str]:
+def name_of(options: Iterable[str]) -> Callable[..., str | None]:
     """Return a check that a value is one of a few names; for any other it gives the nearest."""
 
-    def check(_: click.Context, parameter: click.Parameter, value: str) -> str:
-        return choice(parameter.opts[0], value, options)
+    def check(_: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+        return None if value is None else choice(parameter.opts[0], value, options)
 
     return check
 
@@ -73,11 +74,26 @@ def backend_option(default: str) -> Callable[[Any], Any]:
     )
 
 
+def dtype_option(default: str | None) -> Callable[[Any], Any]:
+    """Return the option ``--dtype``; without a default it is as in training."""
+    return click.option(
+        "--dtype",
+        callback=name_of(DTYPES),
+        metavar="NAME",
+        default=default,
+        show_default=default or "as trained",
+        help=f"{', '.join(DTYPES)}.",
+    )
+
+
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Write one JSON object to standard output, and no more."
 )
 debug_option = click.option(
     "--debug", is_flag=True, expose_value=False, help="Show the traceback of an error."
+)
+deterministic_option = click.option(
+    "--deterministic", is_flag=True, help="Two runs agree bit for bit."
 )
 seed_option = click.option(
     "--seed", type=int, default=0, show_default=True, help="Fixes everything random."

@@ -25,6 +25,16 @@ def finite(value: Any) -> Any:
     return value
 
 
+def numerics(result: Mapping[str, Any]) -> str:
+    """Return what a run is computed in, for a reader: ``float32, tf32 products``."""
+    parts = [result["dtype"]]
+    if result["matmul_precision"] != "float32":
+        parts.append(f"{result['matmul_precision']} products")
+    if result["deterministic"]:
+        parts.append("deterministic")
+    return ", ".join(parts)
+
+
 def columns(rows: list[tuple[str, ...]], right: tuple[int, ...] = ()) -> str:
     """Return rows as a table, the first its head; the columns numbered in `right` stand right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

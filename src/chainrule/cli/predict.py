@@ -9,6 +9,7 @@ from chainrule.cli.options import (
     backend_option,
     debug_option,
     delimiter_option,
+    dtype_option,
     no_header_option,
     unseen_option,
 )
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 @delimiter_option
 @unseen_option
 @backend_option("numpy")
+@dtype_option(None)
 @debug_option
 def command(
     run: str,
@@ -37,6 +39,7 @@ def command(
     delimiter: str | None,
     unseen: str,
     backend: str,
+    dtype: str | None,
 ) -> None:
     """Write a CSV line for each row of a file: the prediction and each class's probability.
 
@@ -51,7 +54,7 @@ def command(
     from chainrule.cli.source import features, open_source
     from chainrule.data.table import Table
 
-    trainer, schema = load_trainer(run, backend)
+    trainer, schema = load_trainer(run, backend, dtype)
     data = open_source(source, delimiter=delimiter, no_header=no_header)
     rows = np.arange(len(data))
     if isinstance(data, Table) and schema.missing == "drop":

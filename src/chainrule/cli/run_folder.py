@@ -68,13 +68,16 @@ def existing_run(run: str) -> Path:
     return folder
 
 
-def load_trainer(run: str, backend: str) -> "tuple[Trainer, Schema]":
-    """Return a run's trainer and the schema of its data; raise `InputError` if it lacks either."""
+def load_trainer(run: str, backend: str, dtype: str | None) -> "tuple[Trainer, Schema]":
+    """Return a run's trainer and the schema of its data; raise `InputError` if it lacks either.
+
+    It computes in `dtype`, or if that is None as it did in training.
+    """
     folder = existing_run(run)
     _require(folder, "model.json")
     from chainrule.train.trainer import Trainer
 
-    return Trainer.load(folder, backend=backend), load_schema(folder)
+    return Trainer.load(folder, backend=backend, dtype=dtype), load_schema(folder)
 
 
 def load_schema(folder: Path) -> "Schema":

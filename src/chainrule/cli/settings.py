@@ -7,7 +7,7 @@ from typing import Any
 
 from chainrule.errors import DataError, InputError
 
-CHANGEABLE = ("epochs", "checkpoint_every", "patience", "time_budget")
+CHANGEABLE = ("epochs", "checkpoint_every", "patience", "time_budget", "stream")
 """What a resumed run may be told differently."""
 
 
@@ -38,6 +38,9 @@ class Settings:
     time_budget: float | None
     checkpoint_every: int | None
     compile: str = "auto"
+    stream: str = "auto"
+    matmul_precision: str = "float32"
+    deterministic: bool = False
 
     def __post_init__(self) -> None:
         from chainrule.train.settings import positive_integer

@@ -8,20 +8,23 @@ from click.core import ParameterSource
 from chainrule.cli.options import (
     ACTIVATIONS,
     COMPILE,
-    DTYPES,
+    MATMUL_PRECISIONS,
     MISSING,
     OPTIMIZERS,
+    STREAM,
     TASKS,
     backend_option,
     check_sizes,
     debug_option,
     delimiter_option,
+    deterministic_option,
+    dtype_option,
     json_option,
     name_of,
     no_header_option,
     seed_option,
 )
-from chainrule.cli.output import write_json
+from chainrule.cli.output import numerics, write_json
 from chainrule.cli.run_folder import last_run, new_run
 from chainrule.cli.settings import Settings
 
@@ -107,14 +110,16 @@ from chainrule.cli.settings import Settings
 @no_header_option
 @delimiter_option
 @backend_option("auto")
+@dtype_option("float32")
 @click.option(
-    "--dtype",
-    callback=name_of(DTYPES),
+    "--matmul-precision",
+    callback=name_of(MATMUL_PRECISIONS),
     metavar="NAME",
     default="float32",
     show_default=True,
-    help=f"{', '.join(DTYPES)}.",
+    help="What float32 products are computed in: float32, or tf32 (for CUDA).",
 )
+@deterministic_option
 @click.option(
     "--compile",
     callback=name_of(COMPILE),
@@ -122,6 +127,14 @@ from chainrule.cli.settings import Settings
     default="auto",
     show_default=True,
     help="Compile the steps: auto (where it pays), on or off.",
+)
+@click.option(
+    "--stream",
+    callback=name_of(STREAM),
+    metavar="NAME",
+    default="auto",
+    show_default=True,
+    help="Leave the data on the host: auto (where the device is too small), on or off.",
 )
 @seed_option
 @click.option("--out", metavar="DIR", help="The run's folder; runs/NAME if not given.")
@@ -202,8 +215,9 @@ def _summary(result: dict[str, Any]) -> str:
     lines = [
         f"{score} on {rows} rows",
         f"{result['epochs']} epochs, {result['steps']} steps in {result['seconds']:.2f} s on "
-        f"{result['backend']} ({result['device']}{', compiled' * result['compiled']}), "
-        f"{result['dtype']}, seed {result['seed']}",
+        f"{result['backend']} ({result['device']}{', compiled' * result['compiled']}"
+        f"{', streamed' * result['streamed']}), "
+        f"{numerics(result)}, seed {result['seed']}",
     ]
     if result["stopped"]:
         lines.append(f"stopped early: {result['stopped']}")

@@ -10,7 +10,7 @@ from chainrule import __version__
 from chainrule.backends import get
 from chainrule.cli.faults import say
 from chainrule.cli.network import default_epochs, hidden_layers, l2, optimizer
-from chainrule.cli.options import COMPILE
+from chainrule.cli.options import COMPILE, STREAM
 from chainrule.cli.output import finite
 from chainrule.cli.run_folder import METRICS, SCHEMA, SETTINGS
 from chainrule.cli.settings import Settings, continued
@@ -63,7 +63,12 @@ class Budget(TimeBudget):
 def prepare(source: str, settings: Settings, quiet: bool) -> Run:
     """Read the data and make the trainer; raise `InputError` for what cannot be used."""
     layers, rule = hidden_layers(settings), optimizer(settings)
-    backend = get(settings.backend, settings.dtype)
+    backend = get(
+        settings.backend,
+        settings.dtype,
+        matmul_precision=settings.matmul_precision,
+        deterministic=settings.deterministic,
+    )
     if backend.choice and not quiet:
         say(f"backend: {backend.choice}")
     data = load_training_data(source, settings, quiet=quiet)
@@ -132,6 +137,7 @@ def train(run: Run, folder: Path, *, resume: bool = False) -> dict[str, Any]:
             batch_size=settings.batch_size,
             validation=held,
             callbacks=watchers,
+            stream=cast(Any, STREAM[settings.stream]),
             progress="off" if run.quiet else "bar" if _on_terminal() else "lines",
             checkpoint=folder if keeps else None,
             checkpoint_every=settings.checkpoint_every,
@@ -172,7 +178,8 @@ def _result(run: Run, folder: Path) -> dict[str, Any]:
         "backend": trainer.backend.name,
         "device": trainer.backend.device,
         "compiled": trainer.compiled,
-        "dtype": trainer.dtype,
+        "streamed": trainer.streamed,
+        **trainer.numerics,
         "seed": trainer.seed,
         "run": str(folder),
         "data": run.source,

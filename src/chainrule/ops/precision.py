@@ -1,12 +1,17 @@
-"""Sums and squares of float16 arrays, which leave its range at 65,504, are taken in float32."""
+"""Sums and squares of 16-bit floats are taken in float32.
+
+float16 would leave its range at 65,504, bfloat16 has 8 bits of precision to add up in.
+"""
 
 from chainrule.typing import Array, Namespace
 
+_SHORT = ("float16", "bfloat16")
+
 
 def widened(xp: Namespace, x: Array) -> Array:
-    """Return a float16 array as float32, any other as it is."""
-    half = getattr(xp, "float16", None)
-    return xp.astype(x, xp.float32) if half is not None and x.dtype == half else x
+    """Return an array of 16-bit floats as float32, any other as it is."""
+    short = any(hasattr(xp, name) and x.dtype == getattr(xp, name) for name in _SHORT)
+    return xp.astype(x, xp.float32) if short else x
 
 
 def narrowed(xp: Namespace, y: Array, like: Array) -> Array:

@@ -195,3 +195,16 @@ class Program:
     arrays: dict[str, Array]
     results: dict[str, str]
     arena: int = 0
+
+    def place(self, array: str) -> str:
+        """Return what tells arrays at different places apart."""
+        known = self.arrays[array]
+        return f"arena {known.offset}" if known.place == "arena" else array
+
+    def places(self, nest: Nest) -> dict[str, str]:
+        """Return the name of an array at each place that the nest uses."""
+        found: dict[str, str] = {}
+        for statement in nest.statements():
+            if isinstance(statement, Load | Store | Update | Fill):
+                found.setdefault(self.place(statement.array), statement.array)
+        return found

@@ -63,20 +63,22 @@ def identity(kind: str, dtype: DType) -> Any:
 class Lowering:
     """Builds the statements of one group; `stored` are the nodes that have an array.
 
-    With `keeps`, costly values that several passes over a row need are kept, not computed again.
+    With `parallel`, for threads that share nothing, costly values that several passes over a row
+    need are computed again, not kept, and a sum of everything is not taken row by row.
     """
 
     def __init__(
-        self, name: str, group: Group, roots: set[Node], stored: set[Node], *, keeps: bool
+        self, name: str, group: Group, roots: set[Node], stored: set[Node], *, parallel: bool
     ) -> None:
         self.name = name
         self.group = group
         self.roots = roots
         self.stored = stored
-        self.keeps = keeps
+        self.parallel = parallel
         self.domain = group.domain
         rank = len(self.domain)
-        self.split = group.split if group.split is not None else max(rank - 1, 0)
+        rows = 0 if parallel else max(rank - 1, 0)  # what is alike in a row is computed once
+        self.split = group.split if group.split is not None else rows
         self.place = domain_indices(self.domain)
         self.outer = {f"i{axis}" for axis in range(self.split)}
         self.inner = {f"i{axis}" for axis in range(self.split, rank)}
@@ -184,7 +186,7 @@ class Lowering:
         total = self._fresh("s")
         self.before.append(Start(total, identity(kind, wide), wide))
         in_row = len(root.domain) < len(self.domain)
-        if self.outer_axes and not in_row:
+        if self.outer_axes and not in_row and not self.parallel:
             part = self._fresh("s")
             self.rows[number].append(Start(part, identity(kind, target.dtype), target.dtype))
             self.elements[number].append(Accumulate(part, kind, value, target.dtype))
@@ -213,7 +215,7 @@ class Lowering:
         key = (node, at) if level < ELEMENT else (node, at, where)
         if key in self._names:
             return self._names[key]
-        if self.keeps and level == ELEMENT and node.op in COSTLY:
+        if not self.parallel and level == ELEMENT and node.op in COSTLY:
             for earlier in range(where):
                 if (node, at, earlier) in self._names:
                     self._names[key] = self._kept(node, at, earlier, where)

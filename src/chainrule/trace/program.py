@@ -41,9 +41,9 @@ def make_program(trace: Trace, replaces: Mapping[str, str], *, parallel: bool = 
     finals = _finals(trace, outputs, replaces)
     nodes = needed(finals.values())
     roots = find_roots(nodes, finals.values())
-    schedule = make_schedule(nodes, roots)
-    if not parallel:
-        schedule = updates_early(schedule, roots, _overwritten(finals, replaces))
+    schedule = make_schedule(nodes, roots, parallel=parallel)
+    over = _overwritten(finals, replaces)
+    schedule = updates_early(schedule, roots, over, parallel=parallel)
     stored = _stored(schedule, roots) | {node for node in finals.values() if node in roots}
     arrays: dict[str, Array] = {}
     for node in nodes:
@@ -60,7 +60,7 @@ def make_program(trace: Trace, replaces: Mapping[str, str], *, parallel: bool = 
         if isinstance(step, Node):
             steps.append(_product(step))
             continue
-        lowering = Lowering(f"nest{number}", step, roots, stored, keeps=not parallel)
+        lowering = Lowering(f"nest{number}", step, roots, stored, parallel=parallel)
         steps.append(lowering.build())
         for name, (size, dtype) in lowering.scratch.items():
             arrays[name] = Array(name, size, dtype, "arena")

@@ -53,6 +53,14 @@ class Root:
         """Whether it is a reduction over the last axes, known as soon as a row is done."""
         return self.reduces and in_row(self.target)
 
+    @property
+    def kept(self) -> tuple[int, ...] | None:
+        """The axes of the domain that a reduction over others keeps, longer than 1; else None."""
+        if not self.reduces or self.in_row or self.target.size == 1:
+            return None
+        axes = enumerate(self.domain)
+        return tuple(k for k, size in axes if size != 1 and k not in self.target.detail)
+
 
 def in_row(node: Node) -> bool:
     """Whether a reduction is over the last axes but not over all."""
@@ -66,9 +74,11 @@ class Group:
     """Roots that share a nest over `domain`.
 
     split: the rows' axes are ``domain[:split]``; None as long as nothing is computed once a row.
+    parallel: for threads that each hold a column of the rows, where sums over rows come out.
     """
 
     domain: Shape
+    parallel: bool = False
     split: int | None = None
     roots: list[Root] = field(default_factory=list[Root])
     reads: set[Node] = field(default_factory=set[Node])
@@ -83,7 +93,20 @@ class Group:
                 return False
             if split not in (None, len(shorter)) or self.split not in (None, len(shorter)):
                 return False
-        return split is None or self.split in (None, split)
+        if split is not None and self.split not in (None, split):
+            return False
+        return not self.parallel or self._columns_fit(root)
+
+    def _columns_fit(self, root: Root) -> bool:
+        """Whether all sums over rows are of the same columns: the whole of a row, if rows count."""
+        joined = Group(self.domain, False, self.split, [*self.roots])
+        joined.add(root, ())
+        sums = [one for one in joined.roots if one.kept is not None]
+        columns = {one.kept for one in sums}
+        if joined.split is not None:
+            axes = enumerate(joined.domain)
+            columns.add(tuple(k for k, size in axes if size != 1 and k >= joined.split))
+        return not sums or (len(columns) == 1 and all(s.domain == joined.domain for s in sums))
 
     def add(self, root: Root, reads: Iterable[Node]) -> None:
         if self.domain != root.domain:
@@ -159,8 +182,8 @@ def _shared(nodes: list[Node], roots: set[Node]) -> set[Node]:
     return found
 
 
-def make_schedule(nodes: list[Node], roots: set[Node]) -> list[Step]:
-    """Return groups and products in an order in which all can be computed."""
+def make_schedule(nodes: list[Node], roots: set[Node], *, parallel: bool = False) -> list[Step]:
+    """Return groups and products in an order in which all can be computed; see `Group`."""
     steps: list[Step] = []
     made_at: dict[Node, int] = {}
     for node in nodes:
@@ -171,7 +194,7 @@ def make_schedule(nodes: list[Node], roots: set[Node]) -> list[Step]:
             steps.append(node)
             continue
         for root in _parts(node):
-            _place(root, steps, made_at, roots)
+            _place(root, steps, made_at, roots, parallel)
     return steps
 
 
@@ -185,7 +208,9 @@ def _parts(node: Node) -> Iterator[Root]:
         start += part.shape[axis]
 
 
-def _place(root: Root, steps: list[Step], made_at: dict[Node, int], roots: set[Node]) -> None:
+def _place(
+    root: Root, steps: list[Step], made_at: dict[Node, int], roots: set[Node], parallel: bool
+) -> None:
     touched = touches(root, roots)
     reads = {node for node in touched if node.size > 1}
     earliest = 0
@@ -200,7 +225,7 @@ def _place(root: Root, steps: list[Step], made_at: dict[Node, int], roots: set[N
         if isinstance(group, Group) and group.fits(root) and (reads & group.reads or not reads):
             break
     else:
-        at, group = len(steps), Group(root.domain)
+        at, group = len(steps), Group(root.domain, parallel)
         steps.append(group)
     group.add(root, reads)
     made_at[root.target] = max(at, made_at.get(root.target, 0))
@@ -244,18 +269,20 @@ def touches(root: Root, roots: set[Node]) -> dict[Node, bool]:
 
 
 def updates_early(
-    steps: list[Step], roots: set[Node], overwrites: Mapping[Node, str]
+    steps: list[Step], roots: set[Node], overwrites: Mapping[Node, str], *, parallel: bool = False
 ) -> list[Step]:
     """Move groups that only write next states, and single numbers, up to where they can stand.
 
     A gradient's memory is free again as soon as its parameter is updated. `overwrites` names the
-    input in whose place an output is written: a group stays behind all that read it.
+    input in whose place an output is written: a group stays behind all that read it. With
+    `parallel` single numbers move alone: all parameters are updated together.
     """
     moved: list[Step] = []
     for step in steps:
         at = len(moved)
         if isinstance(step, Group) and (
-            not step.domain or all(root.target in overwrites for root in step.roots)
+            not step.domain
+            or (not parallel and all(root.target in overwrites for root in step.roots))
         ):
             old = {overwrites[r.target] for r in step.roots if r.target in overwrites}
             needs = _reads(step, roots)

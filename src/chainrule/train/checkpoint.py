@@ -20,11 +20,17 @@ from chainrule.typing import Tree
 if TYPE_CHECKING:
     from chainrule.train.trainer import Trainer
 
+BLOCK = 4096
+"""Rows of the data that a checksum takes at a time."""
+
 FORMAT = 1
 """The version of a checkpoint; another one is refused."""
 
 BATCHES = frozenset(("rows", "batch_size", "accumulate", "shuffle", "drop_last", "balanced"))
 """The settings without which a batch's number means other rows."""
+
+EARLIER = {"matmul_precision": "float32", "deterministic": False}
+"""What runs were that were started before these settings could be chosen."""
 
 
 @dataclass
@@ -124,6 +130,7 @@ class Checkpoints:
                 raise InputError(
                     f"allow_changed names {name!r}; expected any of {', '.join(self.settings)}"
                 )
+        before = EARLIER | dict(before)
         changed = {name for name, value in self.settings.items() if before.get(name) != value}
         for name in self.settings:
             if name in changed and name not in allowed:
@@ -154,7 +161,7 @@ def run_settings(
         "drop_last": drop_last,
         "balanced": balanced,
         "seed": trainer.seed,
-        "dtype": trainer.dtype,
+        **trainer.numerics,
         "backend": f"{trainer.backend.name}:{trainer.backend.device}",
         "compiled": trainer.compiled,
         "model": _described(trainer.model),
@@ -184,9 +191,12 @@ def _checksum(backend: Backend, data: Tree) -> int:
     """Return the CRC-32 of all values in float32, the same on every backend and for every dtype."""
     found = 0
     for name in sorted(data):
-        host = backend.to_numpy(data[name]).astype("<f4")
-        found = zlib.crc32(repr(host.shape).encode(), found)
-        found = zlib.crc32(host.tobytes(), found)
+        array = data[name]
+        shape = tuple(int(size) for size in array.shape)
+        found = zlib.crc32(repr(shape).encode(), found)
+        for start in range(0, shape[0], BLOCK):
+            rows = backend.to_numpy(array[start : min(start + BLOCK, shape[0]), ...])
+            found = zlib.crc32(rows.astype("<f4").tobytes(), found)
     return found
 
 

@@ -18,7 +18,9 @@ from chainrule.ops.random import host_key
 from chainrule.optim.schedules import OnPlateau, rate_at, rates_at
 from chainrule.train.callbacks import Callbacks
 from chainrule.train.checkpoint import Checkpoints
+from chainrule.train.feeding import Resident, Streamed
 from chainrule.train.loss_scale import SMALLEST, all_finite
+from chainrule.train.memory import explained, fitting_rows, kept_bytes
 from chainrule.train.programs import Programs
 from chainrule.train.progress import Progress
 from chainrule.typing import Array, Params, Tree
@@ -36,7 +38,7 @@ Floats = NDArray[np.float64]
 
 
 def batch_rows(order: Rows, start: int, stop: int, size: int) -> Rows:
-    """Return batches `start` to `stop` of an epoch's order, (batches, size), or the tail alone."""
+    """Return batches `start` to `stop` of an order of rows, (batches, size), or the tail alone."""
     return order[start * size : stop * size].reshape(stop - start, -1)
 
 
@@ -46,20 +48,21 @@ def stage_keys(backend: Backend, seed: int, steps: range) -> Array:
 
 
 @contextmanager
-def closing_data(programs: Programs) -> Generator[None, None, None]:
+def closing_data(feed: Resident | Streamed, programs: Programs) -> Generator[None, None, None]:
     """Let go of the data at the end."""
     try:
         yield
     finally:
+        feed.close()
         programs.forget_data()
 
 
 @dataclass
 class Fit:
-    """What one fit works with; `data` holds the device's arrays: x, y and maybe weight."""
+    """What one fit works with; `feed` gives it the rows of x, y and maybe weight."""
 
     trainer: "Trainer"
-    data: Tree
+    feed: Resident | Streamed
     sampler: Sampler
     epochs: int
     micro_batch: int | None
@@ -77,7 +80,11 @@ class Fit:
         self._started = time.perf_counter() - trainer.position.seconds
         self._length = self._chunk_length()
         trainer.stopped = ""
-        with self.progress, closing_data(trainer.programs):
+        with (
+            explained(trainer.backend, self._fitting),
+            self.progress,
+            closing_data(self.feed, trainer.programs),
+        ):
             while not trainer.stopped and trainer.position.epoch < self.epochs:
                 trainer.stopped = self._epoch() or ""
         self._require_finite()
@@ -98,9 +105,8 @@ class Fit:
     def _updates(self) -> str | None:
         """Make the updates of an epoch that are left, a chunk at a time; return why to stop."""
         trainer, position, sampler = self.trainer, self.trainer.position, self.sampler
-        order = None if trainer.full_batch else sampler.order(position.epoch)
         for start, stop in self._chunks():
-            losses = self._iterate() if order is None else self._chunk(order, start, stop)
+            losses = self._iterate() if trainer.full_batch else self._chunk(start, stop)
             position.batch = stop
             position.seconds = time.perf_counter() - self._started
             reason = self.callbacks.steps_end(trainer, losses)
@@ -116,7 +122,7 @@ class Fit:
         """Yield ranges of batches, cut where a checkpoint is due or a callback wants to look."""
         start = self.trainer.position.batch
         while start < self.sampler.batches:
-            stop = min(start + self._length, self.sampler.batches)
+            stop = min(start + self._length, self.feed.end(start))
             if self.checkpoints is not None:
                 stop = min(stop, start + self.checkpoints.until_due(self.trainer.position.step))
             wait = self.callbacks.until_due(self.trainer.position.step)
@@ -132,28 +138,29 @@ class Fit:
         size = sum(prod(array.shape) for array in tree.leaves(self.trainer.state["params"]))
         return max(1, min(CHUNK, int(CHUNK_WORK / (3 * size * self.sampler.batch_size))))
 
-    def _chunk(self, order: Rows, start: int, stop: int) -> Floats:
+    def _chunk(self, start: int, stop: int) -> Floats:
         """Make the updates of batches `start` to `stop`; return the losses of those not skipped."""
         trainer, size = self.trainer, self.sampler.batch_size
-        full = max(min(stop, len(order) // size), start)
+        full = max(min(stop, self.sampler.rows // size), start)
         scan = trainer.programs.scan(self.micro_batch, compiled=self.compiled)
         before, to_numpy = trainer.position.step, trainer.backend.to_numpy
         found: list[Tree] = []
         for first, last in ((start, full), (full, stop)):
             if first == last:
                 continue
-            controls = self._controls(order, before - start, first, last)
-            for state, steps, metrics in scan(trainer.state, self.data, controls):
+            controls = self._controls(before - start, first, last)
+            for state, steps, metrics in scan(trainer.state, self.feed.data, controls):
                 trainer.state = state
                 trainer.position.step = before + first - start + steps
                 if metrics:
                     found.append(metrics)
+        self.feed.begun(self.epochs)
         host = {name: np.concatenate([to_numpy(m[name]) for m in found]) for name in found[0]}
         rows = np.full(stop - start, size)
-        rows[-1] = min(stop * size, len(order)) - (stop - 1) * size
+        rows[-1] = min(stop * size, self.sampler.rows) - (stop - 1) * size
         return self._count(before, host["loss"], host.get("weight", rows), host.get("finite"))
 
-    def _controls(self, order: Rows, step: int, start: int, stop: int) -> Tree:
+    def _controls(self, step: int, start: int, stop: int) -> Tree:
         """Return what differs between the steps of batches `start` to `stop`, all of one size.
 
         `step` is the number of the step that batch 0 was.
@@ -161,9 +168,10 @@ class Fit:
         trainer = self.trainer
         stage = trainer.backend.stage
         numbers = range(step + start, step + stop)
-        indices = stage(batch_rows(order, start, stop, self.sampler.batch_size), "index")
+        order, begin = self.feed.rows(trainer.position.epoch, start)
+        rows = batch_rows(order, start - begin, stop - begin, self.sampler.batch_size)
         rates = rates_at(trainer.optimizer.lr, numbers, trainer.plateau)
-        controls = {"indices": indices, "learning_rate": stage(rates, "float")}
+        controls = {"indices": stage(rows, "index"), "learning_rate": stage(rates, "float")}
         if trainer.random:
             controls["key"] = stage_keys(trainer.backend, trainer.seed, numbers)
         return controls
@@ -176,7 +184,7 @@ class Fit:
 
         def evaluate(params: Params) -> tuple[Array, Tree]:
             nonlocal moved
-            loss, grads, moved = run(params, state["running"], self.data)
+            loss, grads, moved = run(params, state["running"], self.feed.data)
             return loss, grads
 
         params, memory, loss = trainer.optimizer.iterate(
@@ -186,6 +194,19 @@ class Fit:
         trainer.position.step += 1
         before = trainer.position.step - 1
         return self._count(before, np.asarray([float(loss)]), np.ones(1), None)
+
+    def _fitting(self) -> str:
+        """Return what to do if the device's memory is too small for the steps."""
+        if self.trainer.full_batch:
+            return f"{self.trainer.optimizer.name} takes all rows at once: pass fewer"
+        size = self.micro_batch or self.sampler.batch_size
+        data = sum(prod(a.shape) for a in self.feed.data.values())
+        data *= np.dtype(self.trainer.backend.dtype).itemsize
+        rows, estimate = fitting_rows(self.trainer, size)
+        smaller = f"batch_size={rows} should fit ({estimate})"
+        if isinstance(self.feed, Streamed) or data < 2 * size * kept_bytes(self.trainer):
+            return smaller
+        return f"the data take {data:,} bytes: pass stream=True; or {smaller}"
 
     def _rate(self, step: int) -> float:
         return rate_at(self.trainer.optimizer.lr, step, self.trainer.plateau)

@@ -13,7 +13,7 @@ from chainrule.train.files import write_bytes
 Value: TypeAlias = int | float | str | bool | None
 Record: TypeAlias = dict[str, Value]
 """What one epoch left: "epoch", "step", "loss", "learning_rate", "seconds", "samples_per_second",
-"val_loss", "val_accuracy", …; "step" must be there."""
+"val_loss", "val_accuracy", …, and what it was computed in; "step" must be there."""
 
 _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
@@ -21,6 +21,7 @@ _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 class History:
     """An append-only list of epoch records whose steps increase.
 
+    about: what every record that is appended gets to say as well, unless it does already.
     ``history["loss"]`` is a column: one number an epoch, nan where an epoch has none.
 
     >>> history = History([{"epoch": 1, "step": 40, "loss": 0.5}])
@@ -31,17 +32,22 @@ class History:
     History(2 epochs, step 80: loss 0.25, val_loss 0.375)
     """
 
-    def __init__(self, records: Iterable[Mapping[str, Any]] = ()) -> None:
+    def __init__(
+        self, records: Iterable[Mapping[str, Any]] = (), about: Mapping[str, Any] | None = None
+    ) -> None:
         self._records: list[Record] = []
+        self._about: Mapping[str, Any] = {}
         for record in records:
             self.append(record)
+        self._about = about or {}
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Add a copy of `record`, whose step must exceed the last one's.
 
         NumPy scalars become Python's.
         """
-        own = {key: _plain(key, value) for key, value in record.items()}
+        said = {**record, **{k: v for k, v in self._about.items() if k not in record}}
+        own = {key: _plain(key, value) for key, value in said.items()}
         step = own.get("step")
         if isinstance(step, bool) or not isinstance(step, int) or step < 0:
             raise InputError(f"record['step'] is {step!r}; expected an integer >= 0")

@@ -9,9 +9,10 @@ from chainrule.backends.scan import Advice, Scan
 from chainrule.errors import InputError
 from chainrule.layers.layer import Layer, describe, infer
 from chainrule.losses.loss import Loss
-from chainrule.train.loss_scale import to_float16
+from chainrule.train.host_rows import HostRows
+from chainrule.train.memory import explained
 from chainrule.train.settings import Penalties
-from chainrule.train.step import Step, make_gradients, make_step
+from chainrule.train.step import Step, in_dtype, make_gradients, make_step
 from chainrule.typing import Array, Params, State, Tree
 
 Program = Callable[..., Any]
@@ -26,7 +27,7 @@ class Programs:
     loss: Loss
     optimizer: Any
     penalties: Penalties
-    half: bool
+    short: str | None
     _compiled: dict[Any, Any] = field(default_factory=dict[Any, Any], init=False)
 
     def advice(
@@ -53,7 +54,7 @@ class Programs:
             self.loss,
             self.optimizer,
             micro_batch=micro_batch,
-            half=self.half,
+            short=self.short,
             **asdict(self.penalties),
         )
 
@@ -81,18 +82,30 @@ class Programs:
         return self._compiled["gradients"]
 
     def infer(self) -> Program:
-        """Return ``infer(params, running, x) -> output``; float32 where it computes in float16."""
+        """Return ``infer(params, running, x) -> output``; float32 where it computes in 16 bits.
+
+        `x` may be `HostRows`.
+        """
         if "infer" not in self._compiled:
-            xp, model = self.backend.xp, self.model
+            xp, model, short = self.backend.xp, self.model, self.short
 
             def run(params: Params, running: Tree, x: Array) -> Array:
-                if not self.half:
+                if short is None:
                     return infer(model, xp, params, running, x)
-                low = to_float16(xp, params)
-                y = infer(model, xp, low, running, xp.astype(x, xp.float16))
+                low = in_dtype(xp, params, short)
+                y = infer(model, xp, low, running, xp.astype(x, getattr(xp, short)))
                 return xp.astype(y, xp.float32)
 
-            self._compiled["infer"] = self.backend.compile(run)
+            program = self.backend.compile(run)
+
+            def guarded(params: Params, running: Tree, x: Array) -> Array:
+                rows = x.shape[0]
+                way_out = f"{rows:,} rows are computed at a time: pass fewer, {rows // 2:,} or less"
+                with explained(self.backend, lambda: way_out):
+                    x = x[:] if isinstance(x, HostRows) else x
+                    return program(params, running, x)
+
+            self._compiled["infer"] = guarded
         return self._compiled["infer"]
 
 

@@ -27,13 +27,43 @@ from chainrule.train.state import (
 if TYPE_CHECKING:
     from chainrule.train.trainer import Trainer
 
-__all__ = ["FORMAT", "check_state", "load_into", "read_about", "save"]
+__all__ = [
+    "FORMAT",
+    "check_state",
+    "checked_folder",
+    "load_into",
+    "overriding",
+    "read_about",
+    "save",
+]
 
 FORMAT = 1
 """The version of ``model.json``; another one is refused."""
 
 NETWORK = ("params", "running")
 """The parts of the state in ``model.safetensors``: parameters by their bare names."""
+
+
+def checked_folder(folder: Path) -> Path:
+    """Return the folder; raise `InputError` if it is a file, or holds a run of the command line."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"save: {folder} is a file; expected a folder")
+    if (folder / "run.json").exists():
+        raise InputError(
+            f"save: {folder} holds a run of `chainrule train`, whose schema and metrics would no "
+            "longer fit; choose another folder"
+        )
+    return folder
+
+
+def overriding(
+    dtype: str | None, matmul_precision: str | None, deterministic: bool | None
+) -> dict[str, Any]:
+    """Return the settings given to replace the saved ones; a dtype brings float32 products."""
+    if dtype is not None and matmul_precision is None:
+        matmul_precision = "float32"
+    given = {"dtype": dtype, "matmul_precision": matmul_precision, "deterministic": deterministic}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def save(trainer: "Trainer", folder: Path) -> None:
@@ -47,7 +77,7 @@ def save(trainer: "Trainer", folder: Path) -> None:
         "loss": {"name": trainer.loss.name} | asdict(cast(Any, trainer.loss)),
         "optimizer": optimizer_to_json(trainer.optimizer),
         "penalties": asdict(trainer.penalties),
-        "trainer": {"dtype": trainer.dtype, "seed": trainer.seed, "compile": trainer.compile},
+        "trainer": {**trainer.numerics, "seed": trainer.seed, "compile": trainer.compile},
         "trained_on": f"{trainer.backend.name}:{trainer.backend.device}",
         "in_shape": list(trainer.in_shape or ()),
     }
@@ -78,8 +108,13 @@ def read_about(folder: Path, custom: Iterable[type]) -> dict[str, Any]:
             "loss": _loss(about["loss"]),
             "optimizer": optimizer_from_json(about["optimizer"]),
             "penalties": Penalties(**about["penalties"]),
-            "trainer": {name: settings[name] for name in ("dtype", "seed")}
-            | {"compile": settings.get("compile", "auto")},
+            "trainer": {
+                "dtype": settings["dtype"],
+                "matmul_precision": settings.get("matmul_precision", "float32"),
+                "deterministic": settings.get("deterministic", False),
+                "seed": settings["seed"],
+                "compile": settings.get("compile", "auto"),
+            },
             "in_shape": tuple(positive_integer("in_shape", size) for size in about["in_shape"]),
         }
     except InputError as error:
@@ -105,7 +140,7 @@ def load_into(trainer: "Trainer", folder: Path, about: dict[str, Any]) -> None:
         put_state(trainer, rest, others, str(training))
         put_progress(trainer, _progress(training, metadata), str(training))
     elif history.exists():
-        trainer.history = History.from_jsonl(history)
+        trainer.history = History(History.from_jsonl(history), trainer.numerics)
         epoch = trainer.history.last.get("epoch")
         trainer.position = Position(
             epoch=epoch if isinstance(epoch, int) else len(trainer.history),

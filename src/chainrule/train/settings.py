@@ -7,6 +7,7 @@ from numbers import Integral
 from typing import Any
 
 from chainrule import settings
+from chainrule.backends.base import SHORT_DTYPES
 from chainrule.data.sampler import Sampler
 from chainrule.errors import InputError, choice
 from chainrule.layers.layer import Layer, describe, is_random
@@ -78,7 +79,7 @@ def check_full_batch(model: Layer, optimizer: Any, penalties: Penalties, dtype: 
         (is_random(model), "a network with Dropout, whose loss changes from one look to the next"),
         (penalties.clip_norm is not None, "clip_norm"),
         (penalties.clip_value is not None, "clip_value"),
-        (dtype == "float16", "dtype='float16'"),
+        (dtype in SHORT_DTYPES, f"dtype={dtype!r}"),
     ]
     for holds, what in wrong:
         if holds:

@@ -98,6 +98,6 @@ def put_progress(trainer: "Trainer", progress: Mapping[str, Any], path: str) -> 
         ):
             raise ValueError("positions are numbers of at least 0")
         trainer.plateau = progress["plateau"] or trainer.plateau
-        trainer.history = History(progress["history"])
+        trainer.history = History(progress["history"], trainer.numerics)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path}: its record of progress is broken ({error})") from None

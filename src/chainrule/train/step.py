@@ -26,7 +26,7 @@ def make_gradients(
     l1: float = 0.0,
     l2: float = 0.0,
     micro_batch: int | None = None,
-    half: bool = False,
+    short: str | None = None,
     penalised: bool = False,
 ) -> Gradients:
     """Return ``gradients(xp, state, batch) -> (loss, weight, grads, running)``, a pure function.
@@ -37,34 +37,38 @@ def make_gradients(
     the sum of its rows' weights, 0-d, or None where it is their number.
 
     `micro_batch` rows are in memory at a time; the sum of their gradients is the whole batch's,
-    whatever is left for the last. `half` computes in float16 with the loss multiplied by the scale
-    in the state (Micikevicius et al. 2018); the gradients returned are float32, without the scale.
+    whatever is left for the last. `short`, "float16" or "bfloat16", is what the passes are computed
+    in, from float32 and back; the loss itself is float32. In float16 it is multiplied by the scale
+    in the state (Micikevicius et al. 2018), and the gradients are returned without it.
     """
+    scaled = short == "float16"
 
     def one_pass(
         xp: Namespace, params: Params, part: Tree, shares: Array | float, scale: Any, place: str
     ) -> tuple[Array, Grads, Any]:
         key = Key(part["key"], place) if "key" in part else None
         x = part["x"]
-        if half:
-            params, x = loss_scale.to_float16(xp, params), xp.astype(x, xp.float16)
+        if short:
+            params, x = in_dtype(xp, params, short), xp.astype(x, getattr(xp, short))
         output, residuals = train_forward(model, xp, params, x, key)
-        if half:
+        if short:
             output = xp.astype(output, xp.float32)
         value, kept = loss.forward(xp, output, part["y"], shares)
         doutput = loss.backward(xp, kept, scale)
-        if half:
-            doutput = xp.astype(doutput, xp.float16)
+        if short:
+            doutput = xp.astype(doutput, getattr(xp, short))
         grads, _ = model.backward(xp, residuals, doutput, needs_dx=False)
-        if half:
-            grads = loss_scale.unscaled(xp, grads, scale)
+        if short:
+            grads = in_dtype(xp, grads, "float32")
+        if scaled:
+            grads = loss_scale.unscaled(grads, scale)
         return value, grads, residuals
 
     def gradients(
         xp: Namespace, state: State, batch: Tree
     ) -> tuple[Array, Array | None, Grads, Tree]:
         params, running = state["params"], state["running"]
-        scale = state["scale"]["factor"] if half else 1.0
+        scale = state["scale"]["factor"] if scaled else 1.0
         shares, total = row_shares(xp, loss, batch, batch["x"].dtype)
         value: Any = None
         grads: Grads = {}
@@ -95,20 +99,21 @@ def make_step(
     clip_norm: float | None = None,
     clip_value: float | None = None,
     micro_batch: int | None = None,
-    half: bool = False,
+    short: str | None = None,
 ) -> Step:
     """Return ``step(xp, state, batch) -> (state, metrics)``, a pure function.
 
-    state: ``params``, ``running``, ``optimizer`` (and ``scale`` with `half`), dead after the call.
+    state: ``params``, ``running``, ``optimizer`` (and ``scale`` in float16), dead after the call.
     batch: as `make_gradients` takes it, and ``learning_rate``, 0-d. metrics: ``loss``, the batch's
-    mean; where rows are weighted ``weight``, the sum of their weights; with `half` also ``finite``,
+    mean; where rows are weighted ``weight``, the sum of their weights; in float16 also ``finite``,
     0-d bool: whether the step was taken. Nothing inside reads an array's values on the host.
+    `short` is as in `make_gradients`.
     """
-    gradients = make_gradients(model, loss, l1=l1, l2=l2, micro_batch=micro_batch, half=half)
+    gradients = make_gradients(model, loss, l1=l1, l2=l2, micro_batch=micro_batch, short=short)
 
     def step(xp: Namespace, state: State, batch: Tree) -> tuple[State, dict[str, Any]]:
         value, weight, grads, running = gradients(xp, state, batch)
-        finite = loss_scale.all_finite(xp, grads) if half else None
+        finite = loss_scale.all_finite(xp, grads) if short == "float16" else None
         if clip_value is not None:
             grads = clip_by_value(xp, grads, clip_value)
         if clip_norm is not None:
@@ -128,6 +133,11 @@ def make_step(
         return chosen, {**metrics, "finite": finite}
 
     return step
+
+
+def in_dtype(xp: Namespace, arrays: Tree, dtype: str) -> Tree:
+    """Return the arrays in the dtype of that name."""
+    return tree.map(lambda array: xp.astype(array, getattr(xp, dtype)), arrays)
 
 
 def row_shares(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from chainrule import tree
 from chainrule.backends import get
-from chainrule.backends.base import Backend
+from chainrule.backends.base import SHORT_DTYPES, Backend
 from chainrule.data.sampler import Sampler, check_batch_size
 from chainrule.errors import BackendError, DataError, InputError
 from chainrule.layers.layer import Layer, init_running, is_random
@@ -20,7 +20,7 @@ from chainrule.losses import LOSSES, Loss
 from chainrule.ops.random import Rng, check_seed
 from chainrule.optim import OPTIMIZERS, FullBatchOptimizer, Optimizer
 from chainrule.optim.schedules import OnPlateau, PlateauState
-from chainrule.train import compilation, evaluation, loss_scale, saving
+from chainrule.train import compilation, evaluation, feeding, loss_scale, saving
 from chainrule.train.callbacks import Callbacks
 from chainrule.train.checkpoint import Checkpoints, recorded, run_settings
 from chainrule.train.fit import Fit
@@ -46,12 +46,16 @@ class Trainer:
 
     model: a layer, mostly a `Sequential`. loss, optimizer: objects, or their names for default
     settings. backend: ``"auto"``, ``"numpy"``, ``"cupy"``, ``"torch"``, ``"jax"`` or ``"strict"``,
-    a device after a colon. dtype: ``"float32"``, ``"float64"``, or ``"float16"`` (computed in
-    float16 with dynamic loss scaling, parameters kept in float32). seed: initial weights, batch
-    order and dropout follow from it, the same on every backend. l1, l2, clip_norm, clip_value: see
-    `Penalties`. compile: "auto" compiles the steps where that is possible and pays (see
-    ``docs/compile.md``), True always (`InputError` where it is not possible), False never; after a
-    fit `compiled` says what was done and `compile_reason` why.
+    a device after a colon. dtype: ``"float32"``, ``"float64"``, or for the passes alone, with
+    parameters and optimizer in float32, ``"float16"`` (with dynamic loss scaling) or ``"bfloat16"``
+    (whose range needs none). matmul_precision: ``"tf32"`` takes float32 products in TF32 on CUDA;
+    on a CPU PyTorch and JAX accept it, and little or nothing changes. deterministic: two runs agree
+    bit for bit, on the same machine with the same versions and as many threads; refused where the
+    environment lacks what that needs. seed: initial weights, batch order and dropout follow from
+    it, the same on every backend. l1, l2, clip_norm, clip_value: see `Penalties`. compile: "auto"
+    compiles the steps where that is possible and pays (see ``docs/compile.md``), True always
+    (`InputError` where it is not possible), False never; after a fit `compiled` says what was done
+    and `compile_reason` why.
 
     Raises `InputError` for settings that cannot be used, `BackendError` for a backend that cannot.
 
@@ -71,6 +75,8 @@ class Trainer:
         *,
         backend: str | Backend = "numpy",
         dtype: str = "float32",
+        matmul_precision: str = "float32",
+        deterministic: bool = False,
         seed: int = 0,
         l1: float = 0.0,
         l2: float = 0.0,
@@ -83,18 +89,22 @@ class Trainer:
         self.optimizer: Any = named("optimizer", optimizer, OPTIMIZERS, "init")
         self.penalties = Penalties(l1, l2, clip_norm, clip_value)
         check_network(model, self.loss)
-        self.backend = get(backend, dtype)
+        self.backend = get(
+            backend, dtype, matmul_precision=matmul_precision, deterministic=deterministic
+        )
         if isinstance(backend, str) and self.backend.choice:
             print(f"chainrule: {self.backend.choice}", file=sys.stderr)
         self.dtype = self.backend.dtype
-        if self.half:
+        self.short = self.dtype if self.dtype in SHORT_DTYPES else None
+        """What the network computes in, where that is not the dtype of the parameters."""
+        if self.short:
             self.backend = replace(cast(Any, self.backend), dtype="float32")
         if self.full_batch:
             check_full_batch(model, self.optimizer, self.penalties, self.dtype)
         self.seed = check_seed(seed)
         self.state: State = {}
         self.position = Position()
-        self.history = History()
+        self.history = History(about=self.numerics)
         if not isinstance(compile, bool) and compile != "auto":
             raise InputError(f"compile={compile!r:.80}: expected 'auto', True or False")
         self.compile: Literal["auto"] | bool = compile
@@ -108,7 +118,7 @@ class Trainer:
         self.in_shape: Shape | None = None
         self.out_shape: Shape = ()
         self.programs = Programs(
-            self.backend, model, self.loss, self.optimizer, self.penalties, self.half
+            self.backend, model, self.loss, self.optimizer, self.penalties, self.short
         )
 
     def __repr__(self) -> str:
@@ -119,8 +129,17 @@ class Trainer:
         )
 
     @property
+    def numerics(self) -> dict[str, str | bool]:
+        """What it computes in, as histories, checkpoints and files name it."""
+        return {
+            "dtype": self.dtype,
+            "matmul_precision": self.backend.matmul_precision,
+            "deterministic": self.backend.deterministic,
+        }
+
+    @property
     def half(self) -> bool:
-        """Whether the network computes in float16."""
+        """Whether the network computes in float16, and the loss is scaled for it."""
         return self.dtype == "float16"
 
     @property
@@ -165,10 +184,15 @@ class Trainer:
                 like = next(iter(tree.leaves(own)), None)
                 self.state["scale"] = loss_scale.start(self.backend.xp, like)
         self.in_shape = in_shape
-        self.position, self.history = Position(), History()
+        self.position, self.history = Position(), History(about=self.numerics)
         rate = self.optimizer.lr
         self.plateau = rate.start() if isinstance(rate, OnPlateau) else None
         return self
+
+    streamed = False
+    """Whether the last fit's data stayed on the host."""
+    stream_reason = ""
+    """Why they did, or did not."""
 
     def fit(
         self,
@@ -184,6 +208,7 @@ class Trainer:
         drop_last: bool = False,
         balanced: bool = False,
         accumulate: int = 1,
+        stream: Literal["auto"] | bool = "auto",
         progress: Mode = "auto",
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_every: int | None = None,
@@ -198,15 +223,18 @@ class Trainer:
         (stratified for labels), which keep their weights. balanced: every class as often as every
         other. accumulate: an update takes this many batches, their gradients summed to exactly
         those of one large batch. callbacks: functions of the epoch's record or objects (see
-        `chainrule.Callback`); one that returns True stops, and `stopped` says why. progress: "auto"
-        draws a bar on a terminal, "lines" prints lines, "off" nothing.
+        `chainrule.Callback`); one that returns True stops, and `stopped` says why. stream: whether
+        the data, memory-mapped or not, stay on the host, and rows are copied to the device as steps
+        need them, with the same results; "auto": if they would take more than half of the device's
+        free memory, where CuPy tells it. After a fit `streamed` says what was done, `stream_reason`
+        why. progress: "auto" draws a bar on a terminal, "lines" prints lines, "off" nothing.
 
         checkpoint: a run folder; it gets a checkpoint every `checkpoint_every` steps and at the
         end. With `resume` the newest one is continued, bit for bit, until `epochs` epochs are done
         in all; a setting that differs from the run's is refused unless `allow_changed` names it.
 
         Raises `InputError` for data or settings that cannot be used, `TrainingError` if the loss is
-        no longer finite.
+        no longer finite, `MemoryError` if the device's memory is too small.
         """
         allow_changed = tuple(allow_changed)
         epochs = positive_integer("epochs", epochs)
@@ -214,7 +242,9 @@ class Trainer:
         if checkpoint is None and (resume or checkpoint_every is not None):
             raise InputError("resume and checkpoint_every need checkpoint=, the run folder")
         with self.backend.scope():
-            data, held = fit_data(self, X, y, sample_weight, validation)
+            given = {"X": X, "y": y, "sample_weight": sample_weight}
+            stream = feeding.choose(self, stream, given, validation, quiet=progress == "off")
+            data, held = fit_data(self, X, y, sample_weight, validation, stream=stream)
             rows = int(data["x"].shape[0])
             too_many = batch_size is not None and check_batch_size(batch_size) > rows
             if too_many and not self.full_batch:
@@ -251,8 +281,9 @@ class Trainer:
             target = epochs if resume else self.position.epoch + epochs
             done = self.position.epoch * sampler.batches + self.position.batch
             bar = Progress(progress, target, sampler.batches, done_steps=done)
+            feed = feeding.feed(self.backend, data, sampler)
             Fit(
-                self, data, sampler, target, micro_batch, held, watchers, bar, saver, self.compiled
+                self, feed, sampler, target, micro_batch, held, watchers, bar, saver, self.compiled
             ).run()
             watchers.end(self, self.history)
         return self.history
@@ -267,7 +298,10 @@ class Trainer:
             return self.scores_of(prepared(self, X, y, sample_weight))
 
     def predict(self, X: Any) -> Any:
-        """Return the network's output (rows, ...): NumPy for NumPy, own arrays for own arrays."""
+        """Return the network's output (rows, ...): NumPy for NumPy, own arrays for own arrays.
+
+        float64 with dtype="float64", else float32, also where the network computes in 16 bits.
+        """
         return self._like_input("predict", X, lambda output: output)
 
     def predict_proba(self, X: Any) -> Any:
@@ -300,15 +334,7 @@ class Trainer:
         Raises `InputError` if `folder` is a file, or a run folder of the command line.
         """
         self._require_built("save")
-        path = Path(folder)
-        if path.exists() and not path.is_dir():
-            raise InputError(f"save: {path} is a file; expected a folder")
-        if (path / "run.json").exists():
-            raise InputError(
-                f"save: {path} holds a run of `chainrule train`, whose schema and metrics would no "
-                "longer fit; choose another folder"
-            )
-        saving.save(self, path)
+        saving.save(self, saving.checked_folder(Path(folder)))
 
     @classmethod
     def load(
@@ -316,20 +342,27 @@ class Trainer:
         folder: str | os.PathLike[str],
         *,
         backend: str | Backend = "numpy",
+        dtype: str | None = None,
+        matmul_precision: str | None = None,
+        deterministic: bool | None = None,
         custom: Iterable[type] = (),
     ) -> Self:
         """Return the trainer that `save` wrote, on any backend; `custom` holds your own layers.
 
+        dtype, matmul_precision, deterministic: as saved if None; a new dtype means float32 products
+        unless told otherwise.
+
         Raises `DataError` for missing, broken or unfitting files, naming them.
         """
         about = saving.read_about(Path(folder), custom)
-        settings = about["trainer"] | asdict(about["penalties"])
+        given = saving.overriding(dtype, matmul_precision, deterministic)
+        settings = about["trainer"] | asdict(about["penalties"]) | given
         parts = (about["model"], about["loss"], about["optimizer"])
         try:
             trainer = cls(*parts, backend=backend, **settings)
-        except BackendError:
-            raise
         except InputError as error:
+            if given or isinstance(error, BackendError):
+                raise
             raise DataError(f"{Path(folder) / 'model.json'}: {error}") from None
         saving.load_into(trainer, Path(folder), about)
         return trainer

@@ -67,27 +67,12 @@ def emitted(program: Program, stepped: Mapping[str, int], whole: str) -> str:
     return "\n\n".join(["\n".join(sorted(declared)), *functions]) + "\n"
 
 
-def place(program: Program, array: str) -> str:
-    """Return what tells arrays at different places apart."""
-    known = program.arrays[array]
-    return f"arena {known.offset}" if known.place == "arena" else array
-
-
-def places(program: Program, nest: Nest) -> dict[str, str]:
-    """Return the name of an array at each place that the nest uses: its parameters."""
-    found: dict[str, str] = {}
-    for statement in nest.statements():
-        if isinstance(statement, Load | Store | Update | Fill):
-            found.setdefault(place(program, statement.array), statement.array)
-    return found
-
-
 class _NestWriter:
     def __init__(self, program: Program, nest: Nest, declared: set[str]) -> None:
         self.program = program
         self.nest = nest
         self.f = Function(declared)
-        self.pointers = {at: f"%p{k}" for k, at in enumerate(places(program, nest))}
+        self.pointers = {at: f"%p{k}" for k, at in enumerate(program.places(nest))}
         self.values: dict[str, tuple[str, DType]] = {}
         self.totals: dict[str, tuple[str, DType]] = {}
         self.loops: dict[str, str] = {}
@@ -178,7 +163,7 @@ class _NestWriter:
 
     def _pointer(self, array: str, index: Affine, dtype: DType) -> str:
         held = "i8" if dtype == BOOL else type_of(dtype)
-        base = self.pointers[place(self.program, array)]
+        base = self.pointers[self.program.place(array)]
         return self.f.let(f"getelementptr inbounds {held}, ptr {base}, i64 {self._index(index)}")
 
     def _read(self, pointer: str, dtype: DType) -> str:
@@ -227,7 +212,7 @@ class _RunWriter:
                 given = f"ptr {target}, ptr {source}, i64 {size}, i1 0"
                 f.do(f"call void @llvm.memcpy.p0.p0.i64({given})")
             else:
-                found = places(self.program, step).values()
+                found = self.program.places(step).values()
                 given = ", ".join(f"ptr {self._at(name)}" for name in found)
                 f.do(f"call void @{step.name}({given})")
         f.do("%next = add nuw nsw i64 %n, 1")

@@ -1,0 +1,1 @@
+"""A training step on CUDA: generated kernels around cuBLAS, captured as one graph."""

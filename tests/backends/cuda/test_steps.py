@@ -1,0 +1,170 @@
+"""Training on captured graphs, on a stand-in for CuPy: nothing is read back or allocated while a
+graph is captured, and what comes out is what eager training gives.
+"""
+
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+from backends.cuda import standin
+from chainrule import tree
+from chainrule.errors import BackendError, InputError
+from train.problems import assert_close, assert_same, blobs, classifier, make_trainer
+
+
+@pytest.fixture(autouse=True)
+def device() -> Iterator[standin.Recorder]:
+    with standin.installed() as device:
+        yield device
+
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "tail": {"batch_size": 7},
+    "whole batch": {"batch_size": None},
+    "accumulated": {"batch_size": 4, "accumulate": 5},
+    "weights": {"sample_weight": np.arange(60) % 4},
+    "schedule": {"optimizer": cr.sgd(cr.optim.cosine(0.1, 12), momentum=0.9)},
+    "penalties": {"l1": 0.001, "l2": 0.01, "clip_norm": 0.5, "clip_value": 0.2},
+    "dropout": {"net": classifier(3, cr.ReLU(), cr.Dropout(0.3))},
+    "batch norm": {"net": classifier(3, cr.BatchNorm(), cr.GELU()), "optimizer": cr.sgd(0.05)},
+    "float32": {"dtype": "float32"},
+    "float16": {"dtype": "float16"},
+}
+LOOSE = {"float32": 1e-4, "float16": 2e-2}
+FIT = ("batch_size", "epochs", "accumulate", "sample_weight")
+
+
+def fitted(backend: str = "cupy", **settings: Any) -> Any:
+    fit = {name: settings.pop(name) for name in list(settings) if name in FIT}
+    x, y = blobs()
+    trainer = make_trainer(backend=backend, compile=backend == "cupy", **settings)
+    trainer.fit(x, y, **{"epochs": 3, "batch_size": 16, "progress": "off"} | fit)
+    return trainer
+
+
+def whole_state(trainer: Any) -> dict[str, Any]:
+    return {name: np.array(leaf) for name, leaf in tree.flatten(trainer.state).items()}
+
+
+@pytest.mark.parametrize("case", SETTINGS)
+def test_fits_follow_eager_ones(case: str) -> None:
+    settings = SETTINGS[case]
+    tolerance = LOOSE.get(settings.get("dtype", "float64"), 1e-9)
+    expected, found = fitted("numpy", **settings), fitted(**settings)
+    assert found.compiled
+    assert_close(whole_state(found), whole_state(expected), tolerance)
+    losses = [[record["loss"] for record in t.history] for t in (expected, found)]
+    np.testing.assert_allclose(losses[1], losses[0], rtol=tolerance)
+
+
+def test_a_step_is_one_launch(device: standin.Recorder) -> None:
+    """60 rows make 8 batches of 7 and one of 4: a graph for each, captured at the second use."""
+    fitted(batch_size=7, epochs=2)
+    done = "".join("g" if name == "graph" else "." for name in device.done)
+    assert done.count("g") == 7 + 8
+    assert "g" * 7 in done
+    assert "g" * 8 in done
+
+
+def test_a_captured_step_takes_no_memory_and_reads_nothing(device: standin.Recorder) -> None:
+    """The stand-in refuses: what would be refused is shown by doing it."""
+    cupy = import_module("cupy")
+    x = cupy.zeros(3)
+    actions = (
+        lambda: cupy.empty(1),
+        lambda: cupy.asnumpy(x),
+        lambda: x + 1.0,
+        lambda: x.__setitem__(0, 1.0),
+        lambda: cupy.cuda.get_current_stream().synchronize(),
+    )
+    device.captured = []
+    for action in actions:
+        with pytest.raises(standin.CaptureError):
+            action()
+    device.captured = None
+    fitted()
+
+
+@pytest.mark.parametrize("case", ["dropout", "float16"])
+def test_two_fits_agree_bit_for_bit(case: str) -> None:
+    first, second = (fitted(**SETTINGS[case]) for _ in range(2))
+    assert_same(whole_state(first), whole_state(second))
+
+
+def test_a_resumed_run_equals_the_uninterrupted(tmp_path: Path) -> None:
+    x, y = blobs()
+    given: dict[str, Any] = {"batch_size": 16, "progress": "off", "checkpoint": tmp_path}
+    whole = fitted(epochs=4)
+    make_trainer(backend="cupy", compile=True).fit(x, y, epochs=2, **given)
+    resumed = make_trainer(backend="cupy", compile=True)
+    resumed.fit(x, y, epochs=4, resume=True, **given)
+    assert_same(whole_state(resumed), whole_state(whole))
+
+
+def test_parameters_put_back_are_trained_on() -> None:
+    x, y = blobs()
+    trainer = fitted(epochs=1)
+    start = trainer.snapshot()
+    ends = []
+    for _ in range(2):
+        trainer.restore(start)
+        trainer.state["optimizer"] = trainer.optimizer.init(
+            trainer.backend.xp, trainer.state["params"]
+        )
+        trainer.position.epoch = 1
+        trainer.fit(x, y, epochs=1, batch_size=16, progress="off")
+        ends.append({name: np.array(leaf) for name, leaf in tree.flatten(trainer.params).items()})
+    assert_same(ends[0], ends[1])
+
+
+def test_an_interrupt_leaves_state_and_count_together(
+    device: standin.Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launch, seen = standin.Graph.launch, []
+
+    def interrupted(graph: Any, stream: Any) -> None:
+        launch(graph, stream)
+        seen.append(1)
+        if len(seen) == 4:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(standin.Graph, "launch", interrupted)
+    x, y = blobs()
+    trainer = make_trainer(backend="cupy", compile=True)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(x, y, epochs=3, batch_size=7, progress="off")
+    assert trainer.position.step == 5
+    assert float(trainer.state["optimizer"]["step"]) == 5.0
+
+
+def test_tf32_is_asked_of_cublas(device: standin.Recorder) -> None:
+    fitted(dtype="float32", matmul_precision="tf32", epochs=1)
+    products = {name for name in device.done if name.startswith("gemm")}
+    assert products == {"gemm 77"}
+
+
+def test_without_nvmath_steps_run_eagerly_and_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chainrule.backends.cupy.find_spec", lambda name: None)
+    x, y = blobs()
+    trainer = make_trainer(backend="cupy")
+    trainer.fit(x, y, epochs=1, progress="off")
+    assert not trainer.compiled
+    assert "nvmath-python is not installed" in trainer.compile_reason
+    with pytest.raises(InputError, match="nvmath-python is not installed; pip install"):
+        make_trainer(backend="cupy", compile=True).fit(x, y, epochs=1, progress="off")
+
+
+def test_a_cublas_that_cannot_be_loaded_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def create() -> int:
+        raise RuntimeError("libcublas.so.12: not found\nmore")
+
+    monkeypatch.setattr(import_module("nvmath.bindings.cublas"), "create", create)
+    with pytest.raises(BackendError, match="cannot use cuBLAS: libcublas") as caught:
+        fitted()
+    assert "\n" not in str(caught.value)
