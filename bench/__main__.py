@@ -9,17 +9,29 @@ from typing import Any
 
 import click
 
-from bench import report
+from bench import gpu, report
 from bench.machine import THREADS, about
 from bench.processes import ROOT
-from bench.result import write
+from bench.result import DifferentError, joined, read, require_same, write
 from bench.settings import Settings, UnknownNameError
 
-SUITES = ("peers", "process", "backends", "scaling", "ops")
+SUITES = {
+    "cpu": ("peers", "process", "backends", "scaling", "ops"),
+    "cuda": ("peers", "optimizer", "backends", "streaming"),
+}
+"""What `all` measures; those of CUDA can be tried on the CPU by name."""
+NAMES = tuple(dict.fromkeys(name for names in SUITES.values() for name in names))
+
+
+class NoDeviceError(click.ClickException):
+    """There is nothing here that the suite could measure: one line, exit code 2."""
+
+    exit_code = 2
 
 
 @click.command()
-@click.argument("suite", type=click.Choice((*SUITES, "report", "all")))
+@click.argument("suite", type=click.Choice((*NAMES, "report", "all")))
+@click.option("--device", type=click.Choice(tuple(SUITES)), default="cpu", show_default=True)
 @click.option("--quick", is_flag=True, help="The smallest run, with one thread each.")
 @click.option("--repetitions", type=click.IntRange(1), metavar="N", help="Rounds; 3 to 7.")
 @click.option("--only", metavar="NAME,...", help="Only these contenders, networks or cases.")
@@ -29,8 +41,15 @@ SUITES = ("peers", "process", "backends", "scaling", "ops")
     metavar="DIR",
     help="Where to write; bench/results and docs, or with --quick or --only a temporary folder.",
 )
+@click.option("--add", is_flag=True, help="Add to the results of this machine that are there.")
 def main(
-    suite: str, quick: bool, repetitions: int | None, only: str | None, output: Path | None
+    suite: str,
+    device: str,
+    quick: bool,
+    repetitions: int | None,
+    only: str | None,
+    output: Path | None,
+    add: bool,
 ) -> None:
     """Measure and write JSON, tables and pictures; `report` needs only the JSON.
 
@@ -40,8 +59,10 @@ def main(
     backends  the same training on every backend
     scaling   how time and memory grow
     ops       generated loops against eager ones
+    optimizer Adam alone against the speed of a copy
+    streaming data streamed from the host against resident data
     report    docs/performance.md from the JSON files
-    all       everything
+    all       everything; with --device cuda peers, optimizer, backends, streaming
     """
     if find_spec("chainrule") is None:
         raise click.ClickException("chainrule is not installed: python -m pip install -e .")
@@ -51,26 +72,46 @@ def main(
     if quick:
         for limit in THREADS:
             os.environ.setdefault(limit, "1")
-    settings = Settings(quick, repetitions, names)
-    if output is None and suite != "report" and (quick or names):
+    if device == "cuda" and suite not in (*SUITES[device], "all", "report"):
+        raise click.UsageError(f"{suite!r} measures nothing on CUDA: {', '.join(SUITES[device])}")
+    settings = Settings(quick, repetitions, names, device)
+    where: dict[str, Any] = {}
+    if settings.cuda and suite != "report":
+        try:
+            where = {"gpu": gpu.about()}
+        except gpu.NoCudaError as error:
+            raise NoDeviceError(str(error)) from None
+    if output is None and suite != "report" and (quick or names) and not add:
         output = Path(tempfile.mkdtemp(prefix="bench-"))
     results = output or ROOT / "bench" / "results"
     page = (output or ROOT / "docs") / "performance.md"
     pictures = (output or ROOT / "docs") / "img"
-    for name in SUITES if suite == "all" else () if suite == "report" else (suite,):
-        _measure(name, settings, results, pictures)
+    for name in SUITES[device] if suite == "all" else () if suite == "report" else (suite,):
+        _measure(name, settings, where, results, pictures, add)
     if suite in ("all", "report"):
         report.write(results, page, pictures)
         click.echo(f"wrote {page}")
 
 
-def _measure(name: str, settings: Settings, results: Path, pictures: Path) -> None:
+def _measure(
+    name: str,
+    settings: Settings,
+    where: dict[str, Any],
+    results: Path,
+    pictures: Path,
+    add: bool,
+) -> None:
     """Measure a suite; write its JSON, print its tables, draw its pictures."""
     module = import_module(f"bench.suites.{name}")
-    where = about()
+    before = read(results, settings.named(name)) if add else None
+    where = about() | where
     try:
+        if before is not None:
+            require_same(before, where | {"quick": settings.quick})
         found = where | module.measure(settings)
-    except UnknownNameError as error:
+        if before is not None:
+            found = joined(before, found)
+    except (UnknownNameError, DifferentError) as error:
         raise click.UsageError(str(error)) from None
     path = write(found, results)
     click.echo(f"# {name}\n\n{module.tables(found)}")

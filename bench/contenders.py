@@ -47,9 +47,31 @@ CONTENDERS: dict[str, Contender] = {
     "JAX scan": Contender("jax_scan", ("jax", "optax"), title="one jit an epoch, optax"),
     "scikit-learn": Contender("sklearn_mlp", ("sklearn",), title="MLPClassifier"),
     "Thinc": Contender("thinc_chain", ("thinc",), title="NumpyOps"),
-    "GEMMs": Contender("numpy_gemms", ("numpy",), title="the products alone, NumPy"),
+    "GEMMs": Contender("gemms", ("numpy",), title="the products alone, NumPy"),
 }
 """The contenders of the suite `peers`; the others name their own."""
+
+
+def on_cuda(library: str = "cupy", device: str = "cuda") -> dict[str, Contender]:
+    """Return who trains on a CUDA device; with NumPy and ``cpu`` the same code can be tried."""
+    torch = ("torch",), {"device": device}
+    jax = ("jax", "optax"), {"device": device}
+    own = {"library": library}
+    return {
+        "chainrule": ours("CuPy, compiled", backend=library, compile=True),
+        "chainrule eager": ours("CuPy, eager", backend=library, compile=False),
+        "PyTorch": Contender("torch_eager", *torch, "eager, fused Adam"),
+        "torch.compile": Contender("torch_reduce_overhead", *torch, "reduce-overhead, fused Adam"),
+        "PyTorch graph": Contender("torch_graph", *torch, "a step captured by hand"),
+        "JAX step": Contender("jax_step", *jax, "one jit a step, optax"),
+        "JAX scan": Contender("jax_scan", *jax, "one jit an epoch, optax"),
+        "GEMMs": Contender("torch_gemms", *torch, "the products alone, cuBLAS in a CUDA graph"),
+        "CuPy GEMMs": Contender("gemms", (library,), own, "the products alone, cupy.matmul"),
+        "empty graph": Contender("empty_graph", ("cupy",), title="a launch of one empty kernel"),
+    }
+
+
+CONTENDERS_ON_CUDA = on_cuda()
 
 OURS = "chainrule"
 FLOOR = "GEMMs"

@@ -26,6 +26,11 @@ PACKAGES = (
     "cupy-cuda12x",
     "cupy-cuda13x",
     "nvmath-python",
+    "nvidia-cublas",
+    "nvidia-cublas-cu12",
+    "triton",
+    "jax-cuda12-plugin",
+    "jax-cuda13-plugin",
     "matplotlib",
 )
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")

@@ -17,7 +17,7 @@ class Network:
     """A multilayer perceptron and the size of its training.
 
     sizes: (input, hidden ..., output). batch: rows an update; the tail of an epoch is trained on
-    too. rows: rows an epoch.
+    too. rows: rows an epoch. precision: of the products, ``float32`` or ``tf32`` (on CUDA).
     """
 
     name: str
@@ -27,6 +27,7 @@ class Network:
     activation: str = "ReLU"
     loss: str = "softmax_cross_entropy"
     optimizer: str = "adam"
+    precision: str = "float32"
 
     @property
     def steps(self) -> int:
@@ -74,6 +75,13 @@ PEERS = (
     Network("mnist", (784, 256, 128, 10), 128, 12800),
     Network("wide", (1024, 2048, 2048, 10), 512, 5120),
     Network("deep", (256,) * 11 + (10,), 128, 12800),
+)
+
+PEERS_ON_CUDA = (
+    Network("digits", (64, 128, 10), 32, 1437),
+    Network("mnist", (784, 256, 128, 10), 128, 60000),
+    Network("wide", (1024, 2048, 2048, 10), 512, 51200),
+    Network("wide 8192 tf32", (1024, 2048, 2048, 10), 8192, 131072, precision="tf32"),
 )
 
 

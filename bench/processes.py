@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
@@ -13,6 +14,7 @@ from bench.contenders import Contender
 from bench.networks import Network
 
 ROOT = Path(__file__).resolve().parent.parent
+ERROR = re.compile(r"[\w.]+(Error|Exception|Failed): ")
 LIMIT = 600
 """Seconds after which a measurement is given up."""
 
@@ -21,7 +23,8 @@ LIMIT = 600
 class Job:
     """A contender, a network, and the seconds to measure for.
 
-    place: where its samples belong, such as (network, contender).
+    place: where its samples belong, such as (network, contender). warm_up: seconds of training,
+    after the first epoch, that are not counted.
     """
 
     place: tuple[str, ...]
@@ -29,6 +32,7 @@ class Job:
     network: Network
     seconds: float
     imports_apart: bool = False
+    warm_up: float = 0.0
 
     def command(self) -> list[str]:
         """Return the command of its worker."""
@@ -38,6 +42,7 @@ class Job:
             "network": asdict(self.network),
             "seconds": self.seconds,
             "imports_apart": self.imports_apart,
+            "warm_up": self.warm_up,
         }
         return [sys.executable, "-m", "bench.worker", json.dumps(job)]
 
@@ -96,7 +101,8 @@ def outcome(command: list[str], variables: Mapping[str, str] = {}) -> dict[str, 
     if done.returncode == 0:
         return json.loads(done.stdout.splitlines()[-1])
     lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-    return f"failed: {lines[-1] if lines else f'exit code {done.returncode}'}"
+    errors = [line for line in lines if ERROR.match(line)]  # advice may follow the error
+    return f"failed: {(errors or lines or [f'exit code {done.returncode}'])[-1]}"
 
 
 def show(line: str) -> None:

@@ -1,6 +1,7 @@
 """docs/performance.md, made from the JSON files and the hand-written `performance.md.in`.
 
-A line ``<!-- insert: SUITE -->`` of that template becomes the suite's tables and pictures.
+A line ``<!-- insert: SUITE -->`` of that template becomes the suite's tables and pictures;
+``<!-- insert: SUITE-cuda -->`` those of the suite on a CUDA device.
 """
 
 import re
@@ -10,7 +11,7 @@ from pathlib import Path
 from bench.result import read
 
 TEMPLATE = Path(__file__).parent / "performance.md.in"
-MARK = re.compile(r"^<!-- insert: (\w+) -->$", re.MULTILINE)
+MARK = re.compile(r"^<!-- insert: ([\w-]+) -->$", re.MULTILINE)
 
 
 def write(results: Path, page: Path, pictures: Path) -> None:
@@ -20,10 +21,11 @@ def write(results: Path, page: Path, pictures: Path) -> None:
     """
 
     def section(match: re.Match[str]) -> str:
-        suite = match[1]
-        found = read(results, suite)
+        suite, _, device = match[1].partition("-")
+        found = read(results, match[1])
         if found is None:
-            return f"Not measured yet; `python -m bench {suite}` does it."
+            how = f"`python -m bench {suite}{f' --device {device}' if device else ''}`"
+            return f"Not yet measured{' on CUDA' if device else ''}; {how} does it."
         module = import_module(f"bench.suites.{suite}")
         images = "\n".join(
             f"![{name.removesuffix('.png')}]({pictures.name}/{name})"

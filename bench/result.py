@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ def result(
 ) -> dict[str, Any]:
     """Return what a suite found: its networks, every sample, and who is missing."""
     described = {
-        network.name: asdict(network)
+        network.name: json.loads(network.to_json())
         | {
             "parameters": network.parameters,
             "activations": network.activations,
@@ -30,10 +29,44 @@ def result(
         for network in networks
     }
     return (
-        {"suite": suite, "quick": settings.quick}
+        {"suite": settings.named(suite)}
+        | {"quick": settings.quick, "device": settings.device}
         | more
         | {"networks": described, "missing": missing, "samples": samples}
     )
+
+
+class DifferentError(Exception):
+    """Two results that cannot be one."""
+
+
+def require_same(before: dict[str, Any], now: dict[str, Any]) -> None:
+    """Raise `DifferentError` unless both are of one machine, one device, the same versions."""
+    for what in ("quick", "versions", "gpu"):
+        if before.get(what) != now.get(what):
+            raise DifferentError(f"--add: {what} differs from the results that are there")
+    if before["machine"]["cpu"] != now["machine"]["cpu"]:
+        raise DifferentError("--add: the results that are there are another machine's")
+
+
+def joined(before: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
+    """Return `found` with the rounds of an earlier result of the same suite before its own.
+
+    So a long suite can be measured in parts. Raises `DifferentError` if a network has changed.
+    """
+    networks = before["networks"] | found["networks"]
+    if networks != found["networks"] | before["networks"]:
+        raise DifferentError("--add: a network has changed since the results that are there")
+    rounds = 1 + max((sample["repetition"] for sample in before["samples"]), default=-1)
+    later = [s | {"repetition": s["repetition"] + rounds} for s in found["samples"]]
+    samples = before["samples"] + later
+    there = {", ".join(sample["place"]) for sample in samples}
+    missing = before["missing"] | found["missing"]
+    return found | {
+        "networks": networks,
+        "missing": {name: why for name, why in missing.items() if name not in there},
+        "samples": samples,
+    }
 
 
 def write(found: dict[str, Any], folder: Path) -> Path:

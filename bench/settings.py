@@ -15,12 +15,22 @@ class UnknownNameError(Exception):
 class Settings:
     """quick: the smallest run that still shows everything. repetitions: None for the suite's own.
 
-    only: names of contenders, networks or cases; empty for all.
+    only: names of contenders, networks or cases; empty for all. device: ``cpu`` or ``cuda``.
     """
 
     quick: bool = False
     repetitions: int | None = None
     only: tuple[str, ...] = ()
+    device: str = "cpu"
+
+    @property
+    def cuda(self) -> bool:
+        """Whether a CUDA device is measured."""
+        return self.device == "cuda"
+
+    def named(self, suite: str) -> str:
+        """Return the name of a suite's result: on a device it bears its name, ``peers-cuda``."""
+        return f"{suite}-{self.device}" if self.cuda else suite
 
     def rounds(self, full: int) -> int:
         """Return the repetitions: those asked for, or 1 if quick, or `full`."""

@@ -5,6 +5,7 @@ from statistics import median
 from textwrap import fill
 from typing import Any
 
+from bench.gpu import named
 from bench.summary import Spread
 
 BUSY = 0.5
@@ -60,7 +61,7 @@ def missing_lines(missing: Mapping[str, str]) -> str:
 
 def origin(result: Mapping[str, Any]) -> str:
     """Return when and where a result was measured, and with what, in a few lines."""
-    machine = result["machine"]
+    machine, here = result["machine"], result.get("gpu")
     limits = ", ".join(f"{name}={value}" for name, value in machine["limits"].items())
     places = [
         f"{machine['cores']} cores of {machine['cpu']}, {machine['architecture']}",
@@ -71,7 +72,8 @@ def origin(result: Mapping[str, Any]) -> str:
     ]
     versions = ", ".join(f"{name} {value}" for name, value in result["versions"].items())
     blas = sorted({pool for sample in result["samples"] for pool in sample.get("blas", ())})
-    text = f"Measured {result['measured']} on {', '.join(places)}; "
+    text = f"Measured {result['measured']} on {f'{named(here)}; ' if here else ''}"
+    text += f"{', '.join(places)}; "
     text += f"thread limits: {limits or 'none, every library at its default'}. {versions}."
     if blas:
         text += f" Linear algebra: {', '.join(blas)}."

@@ -1,7 +1,8 @@
 """One measurement, alone in its process: `python -m bench.worker JSON` prints one line of JSON.
 
 The JSON holds the contender's ``module`` and ``options``, the ``network`` and the ``seconds`` to
-measure for. Whole epochs are timed, after one that is not counted (it compiles).
+measure for. Whole epochs are timed, after one that is not counted (it compiles), and after the
+seconds of ``warm_up`` that follow it, in which a device comes to its full clock.
 """
 
 import json
@@ -56,6 +57,8 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
     training = build(network, X, y, **job["options"])
     training.run(1)
     ready = time.perf_counter()
+    while time.perf_counter() - ready < job.get("warm_up", 0.0):
+        training.run(1)
     found = timed(training, job["seconds"])
     return found | {
         "microseconds": found["seconds"] / (found["epochs"] * network.steps) * 1e6,

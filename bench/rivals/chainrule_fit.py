@@ -1,6 +1,6 @@
 """chainrule: one `Trainer.fit` over all the epochs, history kept, on any backend."""
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -14,24 +14,24 @@ def build(
     X: np.ndarray,
     y: np.ndarray,
     *,
-    backend: str = "numpy",
-    compile: Literal["auto"] | bool = "auto",
+    stream: bool | None = None,
+    **settings: Any,
 ) -> Training:
-    """Return the training with a `Trainer` on `backend`."""
+    """Return the training with a `Trainer` of these settings; stream: None for its default."""
     layers: list[Any] = []
     for width in network.sizes[1:-1]:
         layers += [cr.Dense(width), getattr(cr, network.activation)()]
     layers.append(cr.Dense(network.sizes[-1]))
-    trainer = cr.Trainer(
-        cr.Sequential(*layers),
-        network.loss,
-        network.optimizer,
-        backend=backend,
-        compile=compile,
-    )
+    if network.precision != "float32":
+        settings["matmul_precision"] = network.precision
+    trainer = cr.Trainer(cr.Sequential(*layers), network.loss, network.optimizer, **settings)
+    fit: dict[str, Any] = {"batch_size": network.batch, "progress": "off"}
+    if stream is not None:
+        fit["stream"] = stream
 
     def run(epochs: int) -> float:
-        history = trainer.fit(X, y, epochs=epochs, batch_size=network.batch, progress="off")
+        history = trainer.fit(X, y, epochs=epochs, **fit)
+        trainer.backend.synchronize()
         return history["loss"][-1]
 
     return Training(run)

@@ -11,11 +11,12 @@ import optax
 
 from bench.contenders import Training
 from bench.networks import Network
+from bench.rivals.on_jax import use
 
 
-def build(network: Network, X: np.ndarray, y: np.ndarray) -> Training:
+def build(network: Network, X: np.ndarray, y: np.ndarray, *, device: str = "cpu") -> Training:
     """Return the training, a call of the compiled epoch for each epoch."""
-    jax.config.update("jax_platforms", "cpu")
+    use(device, network.precision)
     inputs, labels = jnp.asarray(X), jnp.asarray(y, dtype=jnp.int32)
     optimizer = optax.adam(1e-3)
     key = jax.random.key(0)

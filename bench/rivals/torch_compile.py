@@ -9,17 +9,12 @@ from torch import nn
 
 from bench.contenders import Training
 from bench.networks import Network
+from bench.rivals.on_torch import parts
 
 
 def build(network: Network, X: np.ndarray, y: np.ndarray) -> Training:
-    """Return the training of a compiled `nn.Sequential`."""
-    torch.manual_seed(0)
-    inputs, labels = torch.from_numpy(X), torch.from_numpy(y)
-    layers: list[nn.Module] = []
-    for fan_in, fan_out in zip(network.sizes, network.sizes[1:], strict=False):
-        layers += [nn.Linear(fan_in, fan_out), nn.ReLU()]
-    net = nn.Sequential(*layers[:-1])
-    optimizer = torch.optim.Adam(net.parameters(), lr=1e-3, fused=True)
+    """Return the training of a compiled `nn.Sequential` on the CPU."""
+    net, inputs, labels, optimizer = parts(network, X, y, "cpu")
 
     @torch.compile(dynamic=False)
     def loss_of(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:

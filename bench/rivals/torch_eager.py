@@ -6,29 +6,25 @@ from torch import nn
 
 from bench.contenders import Training
 from bench.networks import Network
+from bench.rivals.on_torch import parts, wait
 
 
-def build(network: Network, X: np.ndarray, y: np.ndarray) -> Training:
-    """Return the training of an `nn.Sequential`."""
-    torch.manual_seed(0)
-    inputs, labels = torch.from_numpy(X), torch.from_numpy(y)
-    layers: list[nn.Module] = []
-    for fan_in, fan_out in zip(network.sizes, network.sizes[1:], strict=False):
-        layers += [nn.Linear(fan_in, fan_out), nn.ReLU()]
-    net = nn.Sequential(*layers[:-1])
+def build(network: Network, X: np.ndarray, y: np.ndarray, *, device: str = "cpu") -> Training:
+    """Return the training of an `nn.Sequential`, its data resident on the device."""
+    net, inputs, labels, optimizer = parts(network, X, y, device)
     loss_of = nn.CrossEntropyLoss()
-    optimizer = torch.optim.Adam(net.parameters(), lr=1e-3, fused=True)
 
     def run(epochs: int) -> float:
-        total = torch.zeros(())
+        total = torch.zeros((), device=device)
         for _ in range(epochs):
-            total = torch.zeros(())
-            for rows in torch.randperm(len(inputs)).split(network.batch):
+            total = torch.zeros((), device=device)
+            for rows in torch.randperm(len(inputs), device=device).split(network.batch):
                 loss = loss_of(net(inputs[rows]), labels[rows])
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 optimizer.step()
                 total += loss.detach()
+        wait(device)
         return float(total) / network.steps
 
     return Training(run, torch.get_num_threads())

@@ -1,4 +1,7 @@
-"""The same training by chainrule on every backend that can run here, as batch and width grow."""
+"""The same training by chainrule on every backend that can run here, as batch and width grow.
+
+On CUDA: NumPy against CuPy as the width grows, so that the crossing point shows.
+"""
 
 import sys
 from pathlib import Path
@@ -14,6 +17,7 @@ from bench.table import missing_lines, number, origin, ranged, table
 
 BATCHES = (8, 32, 128, 512, 2048)
 WIDTHS = (32, 128, 512, 2048)
+CROSSING = (64, 128, 256, 512, 1024, 2048, 4096, 8192)
 STEPS = 64
 """Updates an epoch."""
 SWEEPS = ("batch", "width")
@@ -22,15 +26,22 @@ OURS = "numpy compiled"
 
 def measure(settings: Settings) -> dict[str, Any]:
     """Measure each backend at each point of both sweeps, at least 0.5 s each, in 3 rounds."""
-    contenders, unusable = _contenders()
-    sweeps, names = settings.chosen(SWEEPS, contenders)
     quick = settings.quick
+    if settings.cuda:
+        contenders, unusable = _crossing(), {}
+        batches, widths = (), (64, 128) if quick else CROSSING
+    else:
+        contenders, unusable = _contenders()
+        batches, widths = ((32, 256), ()) if quick else (BATCHES, WIDTHS)
+    sweeps, names = settings.chosen(SWEEPS, contenders)
     networks = {
-        "batch": [_network(batch, 256, quick) for batch in ((32, 256) if quick else BATCHES)],
-        "width": [_network(128, width, quick) for width in (() if quick else WIDTHS)],
+        "batch": [_network(batch, 256, quick) for batch in batches],
+        "width": [_network(128, width, quick) for width in widths],
     }
+    seconds = 0.1 if quick else 0.5
+    warm_up = 0.3 if settings.cuda and not quick else 0.0
     jobs = [
-        Job((sweep, network.name, name), contenders[name], network, 0.1 if quick else 0.5)
+        Job((sweep, network.name, name), contenders[name], network, seconds, warm_up=warm_up)
         for sweep in sweeps
         for network in networks[sweep]
         for name in names
@@ -42,7 +53,17 @@ def measure(settings: Settings) -> dict[str, Any]:
 
 def _network(batch: int, width: int, quick: bool) -> Network:
     name = f"batch {batch}, width {width}"
-    return Network(name, (256, width, width, 10), batch, (8 if quick else STEPS) * batch)
+    steps = 8 if quick or width > max(WIDTHS) else STEPS
+    return Network(name, (256, width, width, 10), batch, steps * batch)
+
+
+def _crossing(library: str = "cupy") -> dict[str, Contender]:
+    """Return NumPy and CuPy, compiled and eager."""
+    return {
+        f"{name} {mode}": ours("", backend=name, compile=mode == "compiled")
+        for name in ("numpy", library)
+        for mode in ("compiled", "eager")
+    }
 
 
 def _contenders() -> tuple[dict[str, Contender], dict[str, str]]:
@@ -140,5 +161,6 @@ def draw(found: dict[str, Any], folder: Path) -> list[str]:
             panels.append(Curves(titles[sweep], sweep, "microseconds a step", own))
     if not panels:
         return []
-    curves(panels, folder / "bench-backends-sweep.png")
-    return ["bench-backends-sweep.png"]
+    name = "bench-crossing.png" if found.get("device") == "cuda" else "bench-backends-sweep.png"
+    curves(panels, folder / name)
+    return [name]
