@@ -84,6 +84,10 @@ def main(
     if output is None and suite != "report" and (quick or names) and not add:
         output = Path(tempfile.mkdtemp(prefix="bench-"))
     results = output or ROOT / "bench" / "results"
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise click.UsageError(f"--output {results}: {error.strerror}") from None
     page = (output or ROOT / "docs") / "performance.md"
     pictures = (output or ROOT / "docs") / "img"
     for name in SUITES[device] if suite == "all" else () if suite == "report" else (suite,):

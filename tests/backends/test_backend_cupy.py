@@ -72,7 +72,7 @@ def cupy(monkeypatch):
         full=lambda shape, value, dtype: np.full(shape, value, dtype).view(StandIn),
         cuda=SimpleNamespace(
             Device=Device,
-            runtime=SimpleNamespace(getDeviceCount=count),
+            runtime=SimpleNamespace(getDeviceCount=count, runtimeGetVersion=lambda: 12090),
             nvrtc=SimpleNamespace(getVersion=lambda: (12, 9)),
             cublas=None,
         ),

@@ -163,3 +163,12 @@ def test_what_determinism_needs_on_cuda(monkeypatch, library, variable, wrong, r
     for value in right:
         monkeypatch.setenv(variable, value)
         assert get(f"{library}:cuda", deterministic=True).deterministic
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("dtype", "float64"), ("matmul_precision", "tf32"), ("deterministic", True)]
+)
+def test_a_backend_that_is_given_does_not_drop_a_setting(name, value):
+    with pytest.raises(InputError, match=f"^{name}={value!r}: the backend given has "):
+        get(get("numpy"), **({"dtype": "float32"} | {name: value}))
+    assert get(get("numpy", "float64")).dtype == "float64"

@@ -37,7 +37,9 @@ def classifier(classes: int = 3, *middle: Any) -> cr.Sequential:
 
 def make_trainer(net: Any = None, loss: Any = "softmax_cross_entropy", **settings: Any) -> Any:
     """Return a trainer, in float64 on NumPy unless told otherwise."""
-    chosen = {"optimizer": cr.adam(0.02), "dtype": "float64", "seed": 7} | settings
+    named = isinstance(settings.get("backend", "numpy"), str)
+    chosen = {"dtype": "float64"} if named else {}
+    chosen |= {"optimizer": cr.adam(0.02), "seed": 7} | settings
     return cr.Trainer(classifier() if net is None else net, loss, **chosen)
 
 

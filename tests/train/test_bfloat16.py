@@ -227,3 +227,33 @@ def test_it_compiles_on_torch():
     losses = [trainer.fit(X, Y, epochs=2)["loss"] for trainer in runs]
     np.testing.assert_allclose(losses[0], losses[1], rtol=5e-3)
     assert tree.flatten(runs[0].state).keys() == tree.flatten(runs[1].state).keys()
+
+
+@pytest.mark.parametrize(("saved", "wanted"), [("float16", "float32"), ("float32", "float16")])
+def test_a_scaled_loss_is_entered_and_left_at_load(saved, wanted, tmp_path):
+    x, y = blobs()
+    trainer = make_trainer(dtype=saved)
+    trainer.fit(x, y, epochs=2, progress="off", checkpoint=tmp_path / "run")
+    trainer.save(tmp_path / "saved")
+    loaded = cr.Trainer.load(tmp_path / "saved", dtype=wanted)
+    assert ("scale" in loaded.state) is (wanted == "float16")
+    assert np.isfinite(loaded.fit(x, y, epochs=1, progress="off").last["loss"])
+    resumed = make_trainer(dtype=wanted)
+    resumed.fit(
+        x, y, epochs=3, progress="off", checkpoint=tmp_path / "run", resume=True,
+        allow_changed="dtype",
+    )  # fmt: skip
+    assert resumed.history.last["dtype"] == wanted
+
+
+@pytest.mark.parametrize("library", ["torch", "jax"])
+def test_a_run_that_numpy_cannot_repeat_says_how_to_load_it(library, tmp_path):
+    x, y = blobs()
+    trainer = make_trainer(backend=library, dtype="bfloat16")
+    trainer.fit(x, y, epochs=1, progress="off")
+    trainer.save(tmp_path)
+    with pytest.raises(cr.BackendError, match=r"trained so; dtype='float32' .* loads it here"):
+        cr.Trainer.load(tmp_path)
+    assert cr.Trainer.load(tmp_path, dtype="float32").predict(x).dtype == np.float32
+    with pytest.raises(cr.InputError, match="they have no program"):
+        trainer.program()

@@ -348,3 +348,12 @@ def test_jax_compiles_a_step_once_for_each_size_of_batch():
     for _ in range(3):
         trainer.predict(X)
     assert len(traced) == 3
+
+
+@pytest.mark.parametrize("library", ["torch", "jax", "strict"])
+def test_dropout_runs_eagerly_everywhere(library):
+    net, losses = classifier(3, cr.ReLU(), cr.Dropout(0.3)), []
+    for backend in (make_backend("numpy", "float64"), make_backend(library, "float64")):
+        trainer = make_trainer(net, backend=backend, compile=False)
+        losses.append(trainer.fit(X, Y, epochs=2, progress="off").last["loss"])
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-9)

@@ -185,8 +185,8 @@ def test_sample_weights_that_cannot_be_used(weight, match):
         ((X[:0], Y[:0]), "^validation X has 0 rows$"),
         ((X,), r"^validation: expected \(X, y\), or the fraction to hold out$"),
         ("0.1", "^validation: expected"),
-        (1.0, r"^fraction=1\.0: expected a number between 0 and 1$"),
-        (0, r"^fraction=0\.0: expected"),
+        (1.0, r"^validation=1\.0: expected a number in \(0, 1\)$"),
+        (0, r"^validation=0: expected"),
     ],
 )
 def test_validation_that_cannot_be_used(validation, match):

@@ -216,7 +216,7 @@ def test_rich_is_imported_only_for_a_bar():
     [
         (("lines", 0, 1), "epochs=0, steps_per_epoch=1; expected both >= 1"),
         (("lines", 1, 0), "steps_per_epoch=0"),
-        (("line", 1, 1), r"mode='line' is unknown \(did you mean 'lines'\?\)"),
+        (("line", 1, 1), r"progress='line' is unknown \(did you mean 'lines'\?\)"),
     ],
 )
 def test_messages(arguments, message):

@@ -271,7 +271,10 @@ def test_ranges_of_the_optimizers(make, match):
         ({"callbacks": 3}, "^callbacks=3: expected a list of them$"),
         ({"callbacks": cr.Converged()}, r"^callbacks=Converged\(.*: expected a list of them$"),
         ({"callbacks": print}, "^callbacks=<built-in function print>: expected a list"),
-        ({"progress": "loud"}, "^mode='loud' is unknown; expected one of auto, bar, lines, off"),
+        (
+            {"progress": "loud"},
+            "^progress='loud' is unknown; expected one of auto, bar, lines, off",
+        ),
         ({"resume": True}, "^resume and checkpoint_every need checkpoint=, the run folder$"),
         ({"checkpoint_every": 5}, "^resume and checkpoint_every need checkpoint="),
         ({"balanced": True, "shuffle": False}, "^balanced sampling draws rows at random"),

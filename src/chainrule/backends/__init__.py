@@ -53,6 +53,9 @@ class _Numerics:
             raise InputError(f"deterministic={self.deterministic!r:.80}: expected True or False")
 
 
+_DEFAULTS = _Numerics("float32", "float32", False)
+
+
 def get(
     spec: str | Backend,
     dtype: str = "float32",
@@ -66,7 +69,7 @@ def get(
     after a colon if wanted (``cupy:1``, ``torch:cuda``, ``torch:cuda:1``, ``jax:cpu``). ``auto`` is
     CuPy where a CUDA device can be used and NumPy elsewhere; the result's `choice` says which and
     why. Without a device PyTorch runs on the CPU, JAX on its own default, CuPy on ``cuda:0``.
-    A `Backend` is returned as it is; its own settings count.
+    A `Backend` is returned as it is, if no other settings than its own are asked for.
 
     `dtype` is ``float32``, ``float64``, ``float16`` (not on strict) or ``bfloat16`` (on PyTorch and
     JAX, and on CuPy 14 with ml_dtypes). `matmul_precision` and `deterministic` are as `Backend`
@@ -77,9 +80,9 @@ def get(
     >>> get("numpy").asarray([1, 2], dtype="float")
     array([1., 2.], dtype=float32)
     """
-    if not isinstance(spec, str):
-        return _checked(spec)
     numerics = _Numerics(dtype, matmul_precision, deterministic)
+    if not isinstance(spec, str):
+        return _checked(spec, numerics)
     name, _, device = spec.partition(":")
     if name == "auto":
         return _auto(device, numerics)
@@ -104,8 +107,12 @@ def available() -> StatusTable:
     return StatusTable(_status(name) for name in _LIBRARIES)
 
 
-def _checked(spec: Any) -> Backend:
+def _checked(spec: Any, asked: _Numerics) -> Backend:
     if isinstance(spec, Backend):
+        for name, value in asdict(asked).items():
+            own, default = getattr(spec, name), getattr(_DEFAULTS, name)
+            if value not in (own, default):
+                raise InputError(f"{name}={value!r}: the backend given has {own!r}; choose one")
         return spec
     raise InputError(
         f"backend={spec!r} is a {type(spec).__name__}, expected a name such as 'numpy' or "

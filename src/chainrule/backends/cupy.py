@@ -3,6 +3,7 @@
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
@@ -61,8 +62,22 @@ def compiler() -> tuple[str, str, str]:
 def _missing() -> tuple[str, str]:
     """Return what compiling lacks here and how to get it, empty if nothing."""
     if find_spec("nvmath") is None:
-        return "nvmath-python is not installed", 'pip install "chainrule[cuda13-graph]"'
-    return "", ""
+        cuda = int(_cupy.cuda.runtime.runtimeGetVersion()) // 1000
+        return "nvmath-python is not installed", f'pip install "chainrule[cuda{cuda}-graph]"'
+    fault = _cublas_fault()
+    return fault, "its CUDA libraries must fit CuPy's" if fault else ""
+
+
+@cache
+def _cublas_fault() -> str:
+    """Return why nvmath-python cannot use cuBLAS, empty if it can."""
+    try:
+        cublas = import_module("nvmath.bindings.cublas")
+        cublas.destroy(cublas.create())
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return f"nvmath-python cannot use cuBLAS: {reason}"
+    return ""
 
 
 def dtypes(device: str) -> tuple[str, ...]:
@@ -89,7 +104,7 @@ def missing_device(device: str) -> str:
 
 @dataclass(frozen=True)
 class CupyBackend:
-    """CuPy, eagerly, on one CUDA device."""
+    """CuPy on one CUDA device, eagerly or as captured graphs."""
 
     device: str = "cuda:0"
     dtype: str = "float32"

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule import tree
 from chainrule.backends.base import DTYPES
 from chainrule.backends.host import check_own, from_host, is_bfloat16, refuse_foreign
 from chainrule.backends.scan import Advice, Scan, Step, eager_scan, gathered
@@ -198,7 +199,10 @@ class JaxBackend:
         lengths share one trace, or a few while they grow.
         """
         if not compiled:
-            return eager_scan(self, step)
+            eager = eager_scan(self, step)
+            return lambda state, data, controls: eager(
+                state, data, tree.map(self.asarray, controls)
+            )
         run = _jax.jit(_loop(self, step), donate_argnums=(0,))
         rooms: dict[int, int] = {}
 

@@ -7,19 +7,24 @@ import click
 
 from chainrule.cli.options import debug_option, json_option
 from chainrule.cli.output import columns, numerics, write_json
+from chainrule.errors import InputError
 
 
 @click.command("inspect")
 @click.argument("run", metavar="RUN")
 @click.option("--program", is_flag=True, help="Show the compiled training step as loops.")
-@click.option("--batch-size", type=int, default=32, metavar="B", help="Rows of its batch; 32.")
+@click.option("--batch-size", type=int, metavar="B", help="Rows of its batch; 32.")
 @json_option
 @debug_option
-def command(run: str, program: bool, batch_size: int, as_json: bool) -> None:
+def command(run: str, program: bool, batch_size: int | None, as_json: bool) -> None:
     """Show each layer of a run with its shapes and parameters, and their total."""
     if program:
-        click.echo(_program(run, batch_size))
+        if as_json:
+            raise InputError("--program is a text: leave out --json")
+        click.echo(_program(run, 32 if batch_size is None else batch_size))
         return
+    if batch_size is not None:
+        raise InputError("--batch-size is for --program")
     from pathlib import Path
 
     from chainrule.cli.run_folder import METRICS, read_model
@@ -75,8 +80,9 @@ def _program(run: str, batch_size: int) -> str:
     from chainrule.train.trainer import Trainer
 
     positive_integer("--batch-size", batch_size)
-    read_model(run)
-    return Trainer.load(run).program(batch_size)
+    if read_model(run)["trainer"]["dtype"] == "bfloat16":
+        raise InputError("the run was trained in bfloat16, which runs eagerly: it has no program")
+    return Trainer.load(run, matmul_precision="float32").program(batch_size)
 
 
 def _layers(model: Any, prefix: str, in_shape: Any) -> Iterator[tuple[str, str, Any, Any]]:

@@ -222,8 +222,12 @@ def _summary(result: dict[str, Any]) -> str:
     if result["stopped"]:
         lines.append(f"stopped early: {result['stopped']}")
     run = result["run"]
+    if result["dtype"] == "bfloat16" or result["matmul_precision"] != "float32":
+        how = " --dtype float32"  # on NumPy, which has neither
+    else:
+        how = ""
     lines += [
         f"run folder: {run}",
-        f"next: chainrule predict {run} FILE, chainrule plot {run}, chainrule inspect {run}",
+        f"next: chainrule predict {run} FILE{how}, chainrule plot {run}, chainrule inspect {run}",
     ]
     return "\n".join(lines)

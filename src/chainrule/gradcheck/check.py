@@ -72,7 +72,7 @@ def check_gradients(
         raise InputError(f"tolerance={tolerance!r}: expected a positive number")
     if max_elements is not None:
         positive_integer("max_elements", max_elements)
-    own = get(backend, "float64")
+    own = get(backend, "float64") if isinstance(backend, str) else get(backend)
     if own.dtype != "float64":
         raise InputError(f"backend computes in {own.dtype}, gradient checks in float64")
     rng = Rng(check_seed(seed))

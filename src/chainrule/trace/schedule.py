@@ -9,6 +9,7 @@ the root reads too, and comes after all the root needs; or it opens a nest of it
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from math import prod
 
 from chainrule.trace.graph import ELEMENTWISE, VIEWS, Node, Shape
 from chainrule.trace.index import Indices, choosing, domain_indices, seen_through
@@ -23,6 +24,11 @@ RECOMPUTED = 8
 
 DEEPEST = 150
 """Operations one after the other that are computed in one piece."""
+
+WIDE = 512
+"""Columns, at most, that are summed over rows where rows are gone through one by one: of wide rows
+threads would leave too many shares.
+"""
 
 SOURCES = ("input", "array")
 
@@ -98,12 +104,14 @@ class Group:
         return not self.parallel or self._columns_fit(root)
 
     def _columns_fit(self, root: Root) -> bool:
-        """Whether all sums over rows are of the same columns: the whole of a row, if rows count."""
+        """Whether all sums over rows are of the same columns: of a whole row, not too wide."""
         joined = Group(self.domain, False, self.split, [*self.roots])
         joined.add(root, ())
         sums = [one for one in joined.roots if one.kept is not None]
         columns = {one.kept for one in sums}
         if joined.split is not None:
+            if prod(joined.domain[joined.split :]) > WIDE:
+                return not sums
             axes = enumerate(joined.domain)
             columns.add(tuple(k for k, size in axes if size != 1 and k >= joined.split))
         return not sums or (len(columns) == 1 and all(s.domain == joined.domain for s in sums))

@@ -64,6 +64,8 @@ def program_text(trainer: "Trainer", batch_size: int) -> str:
     rows = positive_integer("batch_size", batch_size)
     if trainer.full_batch:
         raise InputError(f"{trainer.optimizer.name} runs eagerly: it has no program")
+    if trainer.short == "bfloat16":
+        raise InputError("dtype='bfloat16': steps run eagerly: they have no program")
     dtype = np.dtype(trainer.backend.dtype)
     labels = trainer.loss.task == "classification" and prod(trainer.out_shape) > 1
     targets = _Array((rows,), np.dtype(np.int64))

@@ -13,6 +13,7 @@ from chainrule.backends.host import library_of
 from chainrule.data.splitting import split
 from chainrule.errors import InputError
 from chainrule.losses.loss import Loss
+from chainrule.settings import inside_unit
 from chainrule.train.feeding import device_bytes, too_large
 from chainrule.train.host_rows import HostRows, parts
 from chainrule.train.memory import explained
@@ -38,6 +39,7 @@ def fit_data(
         if validation is None:
             return data, None
         if isinstance(validation, Real):
+            inside_unit("validation", validation)
             return held_out(trainer.backend, trainer.loss, data, float(validation), trainer.seed)
         if not isinstance(validation, tuple | list) or len(cast(Any, validation)) != 2:
             raise InputError("validation: expected (X, y), or the fraction to hold out")

@@ -37,7 +37,7 @@ class Progress:
         done_steps: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        choice("mode", mode, ("auto", "bar", "lines", "off"))
+        choice("progress", mode, ("auto", "bar", "lines", "off"))
         if epochs < 1 or steps_per_epoch < 1:
             raise InputError(
                 f"epochs={epochs}, steps_per_epoch={steps_per_epoch}; expected both >= 1"

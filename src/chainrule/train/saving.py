@@ -14,7 +14,7 @@ from chainrule.optim import from_json as optimizer_from_json
 from chainrule.optim import to_json as optimizer_to_json
 from chainrule.train.files import read_arrays, read_json, write_arrays, write_json
 from chainrule.train.history import History
-from chainrule.train.settings import Penalties, positive_integer
+from chainrule.train.settings import NUMERICS, Penalties, positive_integer
 from chainrule.train.state import (
     Position,
     check_state,
@@ -54,6 +54,12 @@ def checked_folder(folder: Path) -> Path:
             "longer fit; choose another folder"
         )
     return folder
+
+
+def settings(about: dict[str, Any], *, own_numerics: bool) -> dict[str, Any]:
+    """Return a saved trainer's settings, without what it computed in if a backend brings that."""
+    found = about["trainer"] | asdict(about["penalties"])
+    return {name: found[name] for name in found if own_numerics or name not in NUMERICS}
 
 
 def overriding(

@@ -13,6 +13,9 @@ from chainrule.errors import InputError, choice
 from chainrule.layers.layer import Layer, describe, is_random
 from chainrule.losses.loss import Loss
 
+NUMERICS = ("dtype", "matmul_precision", "deterministic")
+"""What a trainer computes in, and how."""
+
 
 @dataclass(frozen=True)
 class Penalties:

@@ -55,12 +55,16 @@ def put_state(
 ) -> None:
     """Replace parts of the state by arrays named as `host_state` names them.
 
+    The scale of a float16 loss is left out where there is none, and begun anew where none was kept.
     Raises `DataError` naming the file if they are not exactly those this network has.
     """
-    expected = {part: trainer.state[part] for part in parts}
-    check_state(dict(arrays), expected, path)
+    scaled = "scale" in trainer.state
+    given = {k: v for k, v in arrays.items() if scaled or not k.startswith("scale.")}
+    kept = {name.partition(".")[0] for name in given}
+    expected = {part: trainer.state[part] for part in parts if part != "scale" or part in kept}
+    check_state(given, expected, path)
     with trainer.backend.scope():
-        own = tree.unflatten(on_device(trainer.backend, dict(arrays)))
+        own = tree.unflatten(on_device(trainer.backend, given))
     trainer.state |= {part: own.get(part, {}) for part in expected}
 
 

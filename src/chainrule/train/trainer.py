@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self, cast
 
@@ -29,6 +29,7 @@ from chainrule.train.inputs import fit_data, labels_of, prepare_x, prepared
 from chainrule.train.programs import Programs
 from chainrule.train.progress import Mode, Progress
 from chainrule.train.settings import (
+    NUMERICS,
     Penalties,
     check_full_batch,
     check_network,
@@ -131,11 +132,8 @@ class Trainer:
     @property
     def numerics(self) -> dict[str, str | bool]:
         """What it computes in, as histories, checkpoints and files name it."""
-        return {
-            "dtype": self.dtype,
-            "matmul_precision": self.backend.matmul_precision,
-            "deterministic": self.backend.deterministic,
-        }
+        own = {name: getattr(self.backend, name) for name in NUMERICS}
+        return own | {"dtype": self.dtype}
 
     @property
     def half(self) -> bool:
@@ -226,7 +224,7 @@ class Trainer:
         `chainrule.Callback`); one that returns True stops, and `stopped` says why. stream: whether
         the data, memory-mapped or not, stay on the host, and rows are copied to the device as steps
         need them, with the same results; "auto": if they would take more than half of the device's
-        free memory, where CuPy tells it. After a fit `streamed` says what was done, `stream_reason`
+        free memory, on CUDA. After a fit `streamed` says what was done, `stream_reason`
         why. progress: "auto" draws a bar on a terminal, "lines" prints lines, "off" nothing.
 
         checkpoint: a run folder; it gets a checkpoint every `checkpoint_every` steps and at the
@@ -236,7 +234,7 @@ class Trainer:
         Raises `InputError` for data or settings that cannot be used, `TrainingError` if the loss is
         no longer finite, `MemoryError` if the device's memory is too small.
         """
-        allow_changed = tuple(allow_changed)
+        allow_changed = (allow_changed,) if isinstance(allow_changed, str) else tuple(allow_changed)
         epochs = positive_integer("epochs", epochs)
         accumulate = positive_integer("accumulate", accumulate)
         if checkpoint is None and (resume or checkpoint_every is not None):
@@ -356,11 +354,15 @@ class Trainer:
         """
         about = saving.read_about(Path(folder), custom)
         given = saving.overriding(dtype, matmul_precision, deterministic)
-        settings = about["trainer"] | asdict(about["penalties"]) | given
+        settings = saving.settings(about, own_numerics=isinstance(backend, str)) | given
         parts = (about["model"], about["loss"], about["optimizer"])
         try:
             trainer = cls(*parts, backend=backend, **settings)
         except InputError as error:
+            asked = isinstance(error, BackendError) and str(error).startswith(NUMERICS[:2])
+            if asked and not given:
+                way_out = "the run was trained so; dtype='float32' (--dtype float32) loads it here"
+                raise BackendError(f"{error}; {way_out}") from None
             if given or isinstance(error, BackendError):
                 raise
             raise DataError(f"{Path(folder) / 'model.json'}: {error}") from None

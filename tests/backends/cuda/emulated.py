@@ -38,7 +38,7 @@ def compiled(text: str) -> Any:
 def run(
     text: str, name: str, blocks: int, threads: int, pointers: Sequence[int], order: int
 ) -> None:
-    """Launch a kernel; `order` 1 runs threads and blocks from the last to the first."""
+    """Launch a kernel; `order` says who comes first, see emulator.h."""
     library = compiled(text)
     kernel = ctypes.cast(getattr(library, f"call_{name}"), ctypes.c_void_p)
     given = (ctypes.c_void_p * len(pointers))(*pointers)

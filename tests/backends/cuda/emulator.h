@@ -1,8 +1,9 @@
 /* CUDA's threads on one CPU, for kernels compiled as C.
 
 Every thread of a block is a fiber that runs until it waits for others; blocks run one after the
-other. `order` turns both round, so that a result that depends on who comes first shows. A thread
-that waits for one that has ended is an error. */
+other. `order` 1 turns both round; 2 scatters the blocks and lets each warp run as far as it can
+before the next: a result that depends on who comes first shows. A thread that waits for one that
+has ended is an error. */
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -109,6 +110,8 @@ static void begin_fiber(void) {
     swapcontext(&fibers[own], &scheduler);
 }
 
+static int gcd(int a, int b) { return b ? gcd(b, a % b) : a; }
+
 /* Runs a kernel; 0, or 1 where threads waited for each other in vain. */
 int emulate(void (*kernel)(void **), int blocks, int count, void **arguments, int order) {
     if (!stacks)
@@ -116,8 +119,12 @@ int emulate(void (*kernel)(void **), int blocks, int count, void **arguments, in
     entry = kernel;
     given = arguments;
     threads = count;
+    int stride = blocks > 2 ? (int)(blocks * 0.618) | 1 : 1;
+    while (blocks > 2 && gcd(stride, blocks) != 1)
+        stride += 2;
     for (int b = 0; b < blocks; ++b) {
-        blockIdx.x = (unsigned)(order ? blocks - 1 - b : b);
+        long scattered = (long)b * stride % blocks;
+        blockIdx.x = (unsigned)(order == 2 ? scattered : order ? blocks - 1 - b : b);
         memset(&block_wait, 0, sizeof block_wait);
         memset(warp_wait, 0, sizeof warp_wait);
         alive = count;
@@ -130,12 +137,19 @@ int emulate(void (*kernel)(void **), int blocks, int count, void **arguments, in
         }
         while (alive) {
             progress = 0;
-            for (int k = 0; k < count; ++k) {
-                int t = order ? count - 1 - k : k;
-                if (ended[t])
-                    continue;
-                threadIdx.x = (unsigned)t;
-                swapcontext(&scheduler, &fibers[t]);
+            for (int w = 0; w < count; w += order == 2 ? WARP : count) {
+                int before;
+                do {
+                    before = progress;
+                    int size = order == 2 && count - w > WARP ? WARP : count - w;
+                    for (int k = 0; k < size; ++k) {
+                        int t = order == 1 ? count - 1 - k : w + k;
+                        if (ended[t])
+                            continue;
+                        threadIdx.x = (unsigned)t;
+                        swapcontext(&scheduler, &fibers[t]);
+                    }
+                } while (order == 2 && progress > before);
             }
             if (!progress)
                 return 1;

@@ -83,6 +83,13 @@ def _made(function: Callable[..., Any]) -> Callable[..., Any]:
     return make
 
 
+def _empty(shape: Any, dtype: Any = "float64") -> Any:
+    """Return an array of NaN or -1: what is read before it is written shows."""
+    device.refuse("memory")
+    made = np.frombuffer(bytearray(b"\xff" * np.empty(shape, dtype).nbytes), dtype)
+    return made.reshape(shape).view(DeviceArray)
+
+
 class Graph:
     def __init__(self, work: list[Callable[[], None]]) -> None:
         self.work = work
@@ -101,17 +108,23 @@ class Stream:
         self.non_blocking = non_blocking
 
     def __enter__(self) -> "Stream":
+        streams.append(self)
         return self
 
     def __exit__(self, *exception: object) -> None:
-        return None
+        streams.pop()
 
-    def record(self) -> str:
+    def record(self) -> "Stream":
         device.refuse("an event of another stream")
-        return "event"
+        return self
 
-    def wait_event(self, event: str) -> None:
+    def wait_event(self, event: "Stream") -> None:
         device.refuse("an event of another stream")
+        device.done.append(f"{self.name} waits for {event.name}")
+
+    @property
+    def name(self) -> str:
+        return "own" if self.non_blocking else "caller"
 
     def synchronize(self) -> None:
         device.refuse("waiting")
@@ -127,6 +140,10 @@ class Stream:
         return Graph(work)
 
 
+streams = [Stream()]
+"""The streams entered, the innermost last."""
+
+
 class RawModule:
     def __init__(self, code: str, options: tuple[str, ...]) -> None:
         device.refuse("a module")
@@ -139,6 +156,7 @@ class RawModule:
 
         def call(grid: tuple[int], block: tuple[int], args: tuple[Any, ...]) -> None:
             assert all(isinstance(pointer, np.uint64) for pointer in args)
+            assert streams[-1].non_blocking, "a launch on the stream of others"
             given = [int(pointer) for pointer in args]
             device.work(name, lambda: run(self.code, name, *grid, *block, given, device.order))
 
@@ -151,12 +169,22 @@ def _memcpy(target: int, source: int, size: int, kind: int, stream: int) -> None
     device.work("memcpy", lambda: ctypes.memmove(target, source, size) and None)
 
 
+handle_settings: list[str] = []
+"""What was set of the handle made last, in order."""
+
+
+def _created() -> int:
+    handle_settings.clear()
+    return 11
+
+
 def gemm_ex(
     handle: int, trans_a: int, trans_b: int, m: int, n: int, k: int, alpha: int, a: int,
     type_a: int, lda: int, b: int, type_b: int, ldb: int, beta: int, c: int, type_c: int,
     ldc: int, compute: int, algorithm: int,
 ) -> None:  # fmt: skip
     """C = op(A) op(B), all counted along columns, as cuBLAS's documentation has it."""
+    assert handle_settings == ["stream", "workspace"], "set_stream takes the workspace away"
     dtype = {0: np.float32, 1: np.float64, 2: np.float16}[type_a]
     scalar = ctypes.c_double if compute == 70 else ctypes.c_float
     assert type_a == type_b == type_c
@@ -220,16 +248,18 @@ def _modules() -> dict[str, ModuleType]:
         device.refuse("a transfer to the host")
         return np.array(x, order=order).view(np.ndarray)
 
-    current = Stream()
     runtime = SimpleNamespace(
-        getDeviceCount=lambda: 1, memcpyAsync=_memcpy, memGetInfo=lambda: (2**33, 2**34)
+        getDeviceCount=lambda: 1,
+        memcpyAsync=_memcpy,
+        memGetInfo=lambda: (2**33, 2**34),
+        runtimeGetVersion=lambda: 13000,
     )
     pool = SimpleNamespace(free_bytes=lambda: 0, get_limit=lambda: 0, used_bytes=lambda: 0)
     cuda = SimpleNamespace(
         Device=Device,
         Stream=Stream,
         runtime=runtime,
-        get_current_stream=lambda: current,
+        get_current_stream=lambda: streams[-1],
         nvrtc=SimpleNamespace(getVersion=lambda: (12, 9)),
         cublas=None,
     )
@@ -240,18 +270,17 @@ def _modules() -> dict[str, ModuleType]:
     )
     cupy = _module(
         "cupy", __version__="14.2.0", ndarray=DeviceArray, uint64=np.uint64, RawModule=RawModule,
-        empty=_made(np.empty), zeros=_made(np.zeros), array=_made(np.array),
+        empty=_empty, zeros=_made(np.zeros), array=_made(np.array),
         ascontiguousarray=lambda x: x if x.flags.c_contiguous else _made(np.array)(x, order="C"),
         asnumpy=asnumpy, take=lambda x, indices, axis: np.take(x, indices, axis=axis), cuda=cuda,
         _core=core, get_default_memory_pool=lambda: pool,
     )  # fmt: skip
-    handles: list[int] = []
     cublas = _module(
         "nvmath.bindings.cublas",
-        create=lambda: 11,
-        destroy=handles.append,
-        set_stream=lambda handle, stream: None,
-        set_workspace=lambda handle, pointer, size: None,
+        create=_created,
+        destroy=lambda handle: None,
+        set_stream=lambda handle, stream: handle_settings.append("stream"),
+        set_workspace=lambda handle, pointer, size: handle_settings.append("workspace"),
         gemm_ex=gemm_ex,
     )
     namespace = {name: getattr(np, name) for name in dir(np) if not name.startswith("__")}
@@ -284,10 +313,19 @@ def on_device(step: Any) -> Any:
 
 def backwards(step: Any) -> Any:
     """Return `on_device`'s scan with threads and blocks from the last to the first."""
+    return _in_order(step, 1)
+
+
+def scattered(step: Any) -> Any:
+    """Return `on_device`'s scan with the blocks scattered and each warp ahead of the next."""
+    return _in_order(step, 2)
+
+
+def _in_order(step: Any, order: int) -> Any:
     inner = on_device(step)
 
     def scan(*given: Any) -> Iterator[Any]:
-        device.order = 1
+        device.order = order
         yield from inner(*given)
 
     return scan

@@ -18,7 +18,7 @@ from backends.agreement import (
     assert_same_specials,
 )
 from backends.cuda import nvrtc, standin
-from backends.cuda.standin import backwards, on_device
+from backends.cuda.standin import backwards, on_device, scattered
 from backends.test_native_models import (
     ACTIVATIONS,
     OPTIMIZER_CASES,
@@ -54,7 +54,7 @@ def test_gradients_float32(problem: Problem) -> None:
 @settings(max_examples=30)
 @given(problems(dtype="float32", steps=3))
 def test_states_float32(problem: Problem) -> None:
-    assert_agree(on_device, problem.step(), problem, problem.state(), 3e-5, 2.0**-23)
+    assert_agree(scattered, problem.step(), problem, problem.state(), 3e-5, 2.0**-23)
 
 
 @settings(max_examples=20)
@@ -75,7 +75,7 @@ SHAPES = {
 
 
 @pytest.mark.parametrize("case", SHAPES)
-@pytest.mark.parametrize("compiler", [on_device, backwards])
+@pytest.mark.parametrize("compiler", [on_device, backwards, scattered])
 def test_shapes(case: str, compiler: Any) -> None:
     net, in_shape, rows = SHAPES[case]
     loss, rule = cr.losses.SquaredError(), cr.adam(0.01)
@@ -91,10 +91,11 @@ def test_the_order_of_threads_changes_no_bit() -> None:
     chosen = (("clip_norm", 0.5), ("l2", 0.01))
     problem = Problem(net, loss, rule, chosen, (20,), 90, 80, 3, False, "float32", 3)
     given = problem.state(), problem.data(), problem.controls()
-    ends = [run(compiler(problem.step()), *given) for compiler in (on_device, backwards)]
-    first, second = (tree.flatten({"s": s, "m": m}) for s, m in ends)
+    compilers = (on_device, backwards, scattered)
+    ends = [run(compiler(problem.step()), *given) for compiler in compilers]
+    first, *others = (tree.flatten({"s": s, "m": m}) for s, m in ends)
     for name, value in first.items():
-        assert value.tobytes() == second[name].tobytes(), name
+        assert all(value.tobytes() == other[name].tobytes() for other in others), name
 
 
 FUNCTIONS: dict[str, Callable[[Any, Any], Any]] = {

@@ -13,7 +13,7 @@ import pytest
 import chainrule as cr
 from backends.cuda import standin
 from chainrule import tree
-from chainrule.errors import BackendError, InputError
+from chainrule.errors import InputError
 from train.problems import assert_close, assert_same, blobs, classifier, make_trainer
 
 
@@ -64,12 +64,26 @@ def test_fits_follow_eager_ones(case: str) -> None:
 
 
 def test_a_step_is_one_launch(device: standin.Recorder) -> None:
-    """60 rows make 8 batches of 7 and one of 4: a graph for each, captured at the second use."""
+    """60 rows make 8 batches of 7 and one of 4: a graph for each; products run once before."""
     fitted(batch_size=7, epochs=2)
-    done = "".join("g" if name == "graph" else "." for name in device.done)
-    assert done.count("g") == 7 + 8
-    assert "g" * 7 in done
-    assert "g" * 8 in done
+    assert device.done.count("graph") == 2 * 9
+    assert {name.partition(" ")[0] for name in device.done} == {"graph", "gemm", "own", "caller"}
+    assert sum(name.startswith("gemm") for name in device.done) == 2 * 5
+
+
+def test_the_streams_wait_for_each_other(device: standin.Recorder) -> None:
+    fitted(epochs=1, batch_size=None)
+    waits = [name for name in device.done if not name.startswith("gemm")]
+    assert waits == ["own waits for caller", "graph", "caller waits for own"]
+
+
+def test_data_that_move_are_captured_anew() -> None:
+    x, y = blobs()
+    expected, found = make_trainer(), make_trainer(backend="cupy", compile=True)
+    for part in (slice(0, 30), slice(30, 60)):
+        for trainer in (expected, found):
+            trainer.fit(x[part], y[part], epochs=2, batch_size=10, progress="off")
+    assert_close(whole_state(found), whole_state(expected), 1e-9)
 
 
 def test_a_captured_step_takes_no_memory_and_reads_nothing(device: standin.Recorder) -> None:
@@ -139,8 +153,32 @@ def test_an_interrupt_leaves_state_and_count_together(
     trainer = make_trainer(backend="cupy", compile=True)
     with pytest.raises(KeyboardInterrupt):
         trainer.fit(x, y, epochs=3, batch_size=7, progress="off")
-    assert trainer.position.step == 5
-    assert float(trainer.state["optimizer"]["step"]) == 5.0
+    assert trainer.position.step == 4
+    assert float(trainer.state["optimizer"]["step"]) == 4.0
+
+
+@pytest.mark.parametrize("after", range(1, 12))
+def test_an_interrupt_while_a_graph_is_captured_does_nothing(
+    after: int, device: standin.Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work, seen = standin.Recorder.work, []
+
+    def interrupted(recorder: Any, name: str, action: Any) -> None:
+        work(recorder, name, action)
+        seen.append(name)
+        if len(seen) == after:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(standin.Recorder, "work", interrupted)
+    x, y = blobs()
+    trainer = make_trainer(backend="cupy", compile=True)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(x, y, epochs=1, batch_size=None, progress="off")
+    assert trainer.position.step == 0
+    assert float(trainer.state["optimizer"]["step"]) == 0.0
+    monkeypatch.undo()
+    trainer.fit(x, y, epochs=1, batch_size=None, progress="off")
+    assert float(trainer.state["optimizer"]["step"]) == 1.0
 
 
 def test_tf32_is_asked_of_cublas(device: standin.Recorder) -> None:
@@ -165,6 +203,10 @@ def test_a_cublas_that_cannot_be_loaded_is_one_line(monkeypatch: pytest.MonkeyPa
         raise RuntimeError("libcublas.so.12: not found\nmore")
 
     monkeypatch.setattr(import_module("nvmath.bindings.cublas"), "create", create)
-    with pytest.raises(BackendError, match="cannot use cuBLAS: libcublas") as caught:
+    trainer = make_trainer(backend="cupy")
+    x, y = blobs()
+    trainer.fit(x, y, epochs=1, progress="off")
+    assert "cannot use cuBLAS: libcublas.so.12: not found; its CUDA" in trainer.compile_reason
+    with pytest.raises(InputError, match="cannot use cuBLAS: libcublas") as caught:
         fitted()
     assert "\n" not in str(caught.value)

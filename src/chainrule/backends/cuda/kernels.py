@@ -12,7 +12,7 @@ the sizes alone decide. So two runs agree bit for bit.
 from math import prod
 
 from chainrule.backends.cuda.expressions import FOLDS, HALF, held, literal, rounded, stored
-from chainrule.backends.cuda.statements import Axes, Statements
+from chainrule.backends.cuda.statements import Axes, Statements, axes_of, innermost
 from chainrule.trace.array import TraceError
 from chainrule.trace.graph import DType
 from chainrule.trace.index import ZERO, flat, variable
@@ -38,7 +38,7 @@ NARROW = 256
 BLOCKS = 2**20
 """At most, where a nest leaves no sums."""
 
-SHARES = 512
+SHARES = 1024
 """Parts, at most, in which sums over rows or over everything are taken."""
 
 GATHERED = 2**17
@@ -46,8 +46,8 @@ GATHERED = 2**17
 
 FEWEST = 16
 
-MANY = 264
-"""Blocks that keep a device busy."""
+MANY = 1056
+"""Blocks that keep a device busy: 8 for each of an H100's multiprocessors."""
 
 _REDUCED = ("i32", "i64", "u32", "u64", "f32", "f64")
 
@@ -73,7 +73,7 @@ class Kernel(Statements):
             self.blocks = 1
             self._alone()
         elif by_row:
-            self._rows(axes, _axes_of(loops[0]) if loops else [])
+            self._rows(axes, axes_of(loops[0]) if loops else [])
         elif self.updates:
             self._columns(axes)
         else:
@@ -127,7 +127,7 @@ class Kernel(Statements):
         width, height = prod(s for _, s in columns), prod(s for _, s in rows)
         self._check_updates(columns)
         tiles = -(-width // THREADS)
-        shares = max(1, min(SHARES, height // 16, -(-MANY // max(tiles, 1))))
+        shares = max(1, min(SHARES, height // 4, -(-MANY // max(tiles, 1))))
         self.blocks = max(tiles * shares, 1)
         f = self.f
         self.all(self.head)
@@ -163,7 +163,7 @@ class Kernel(Statements):
         self.decode("r", axes)
         for statement in self.body:
             if isinstance(statement, Loop):
-                self._turn(_innermost(statement), columns, width, team, turns)
+                self._turn(innermost(statement), columns, width, team, turns)
             else:
                 self._once_a_row(statement, team)
         f.close()
@@ -331,17 +331,3 @@ def _reduction(kind: str, dtype: DType) -> str:
     if t not in _REDUCED:
         raise TraceError(f"a {kind} of {dtype.name}")
     return f"{kind}_{t}"
-
-
-def _axes_of(loop: Loop) -> Axes:
-    axes = [(loop.variable, loop.size)]
-    while len(loop.body) == 1 and isinstance(loop.body[0], Loop):
-        loop = loop.body[0]
-        axes.append((loop.variable, loop.size))
-    return axes
-
-
-def _innermost(loop: Loop) -> list[Statement]:
-    while len(loop.body) == 1 and isinstance(loop.body[0], Loop):
-        loop = loop.body[0]
-    return loop.body

@@ -11,7 +11,6 @@ import weakref
 from importlib import import_module
 from typing import Any
 
-from chainrule.errors import BackendError
 from chainrule.trace.loops import Product
 
 WORKSPACE = 32 * 2**20
@@ -35,13 +34,10 @@ class Products:
 
     def __init__(self, stream: Any, precision: str) -> None:
         cupy = import_module("cupy")
-        try:
-            self._cublas = import_module("nvmath.bindings.cublas")
-            self._handle = self._cublas.create()
-        except Exception as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise BackendError(f"nvmath-python cannot use cuBLAS: {reason}") from error
+        self._cublas = import_module("nvmath.bindings.cublas")
+        self._handle = self._cublas.create()
         self._tf32 = precision == "tf32"
+        self._stream = stream  # the handle works on it until it is destroyed
         self._workspace = cupy.empty(WORKSPACE, "uint8")
         self._cublas.set_stream(self._handle, stream.ptr)
         self._cublas.set_workspace(self._handle, self._workspace.data.ptr, WORKSPACE)
@@ -77,10 +73,10 @@ class Products:
             one,
             right,
             type_,
-            product.right.columns,
+            max(1, product.right.columns),
             left,
             type_,
-            product.left.columns,
+            max(1, product.left.columns),
             zero,
             result,
             type_,

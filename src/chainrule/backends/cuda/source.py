@@ -13,8 +13,10 @@ from chainrule.backends.cuda.kernels import THREADS, Kernel
 from chainrule.trace.loops import Copy, Nest, Product, Program
 from chainrule.trace.memory import reads_and_writes
 
-OPTIONS = ("--std=c++17", "--fmad=false")
-"""For the compiler: products and sums are rounded one by one, as in eager execution."""
+OPTIONS = ("--std=c++17", "--fmad=false", "-ftz=true")
+"""For the compiler: products and sums are rounded one by one, and float32's denormals are zeros, as
+in eager execution on CuPy, which asks for the latter by itself.
+"""
 
 MOST = 200
 """Arrays that a launch takes, at most; CUDA passes 4 KiB of arguments."""

@@ -1,6 +1,7 @@
 """The statements of a nest as C, one thread's share of them."""
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -47,8 +48,8 @@ class Statements:
         self.updates = [s for s in nest.statements() if isinstance(s, Update)]
         self.kinds: dict[str, str] = {}
         self.turns = 1
-        large = any(program.arrays[name].size > 2**30 for name in self.pointers.values())
-        self.index = "i64" if large else "i32"
+        sizes = [program.arrays[name].size for name in self.pointers.values()]
+        self.index = "i64" if max([_turns(nest), *sizes]) > 2**30 else "i32"
 
     def decode(self, linear: str, axes: Axes) -> None:
         """Write the axes' variables as parts of one number, the last axis the fastest."""
@@ -116,3 +117,27 @@ class Statements:
         dtype = self.program.arrays[array].dtype
         value = f"float_to_half({value})" if dtype == HALF else value
         self.f.do(f"{self._pointer(array)}[{index}] = {value};")
+
+
+def axes_of(loop: Loop) -> Axes:
+    """Return the variables and sizes of a loop and those that are alone in it."""
+    return [(one.variable, one.size) for one in _chain(loop)]
+
+
+def innermost(loop: Loop) -> list[Statement]:
+    """Return what is in the last of these loops."""
+    return _chain(loop)[-1].body
+
+
+def _chain(loop: Loop) -> list[Loop]:
+    found = [loop]
+    while len(found[-1].body) == 1 and isinstance(found[-1].body[0], Loop):
+        found.append(found[-1].body[0])
+    return found
+
+
+def _turns(nest: Nest) -> int:
+    """Return how many elements the nest runs over."""
+    _, axes, inside, _ = nest.parts()
+    rows = [prod(n for _, n in axes_of(one)) for one in inside if isinstance(one, Loop)]
+    return prod(size for _, size in axes) * max(rows, default=1)

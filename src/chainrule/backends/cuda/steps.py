@@ -6,6 +6,7 @@ chunk: kernels read the number of their step from the device, and the last of th
 Nothing is allocated and nothing is read back while steps run.
 """
 
+import gc
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any
@@ -57,6 +58,7 @@ class Executable:
         self._kernels["advance"] = module.get_function("advance")
         self._bound: Arrays = {}
         self._graph: Any = None
+        self._warm = False
 
     def bind(self, given: Mapping[str, Any]) -> None:
         """Work on these arrays, the state's and the data's; elsewhere than before, capture anew."""
@@ -81,10 +83,10 @@ class Executable:
         done = 0
         try:
             while done < steps:
-                self._issue() if self._graph is None else self._graph.launch(self._stream)
-                done += 1
-                if self._graph is None and steps > 1:
+                if self._graph is None:
                     self._graph = self._captured()
+                self._graph.launch(self._stream)
+                done += 1
         except KeyboardInterrupt as error:
             interrupt, done = error, int(cupy.asnumpy(self._step)[0])
         metrics = {
@@ -95,13 +97,30 @@ class Executable:
         return metrics, done, interrupt
 
     def _captured(self) -> Any:
-        """Return the graph of a step. One has run before: modules and cuBLAS's plans are loaded."""
+        """Return the graph of a step.
+
+        What CUDA loads at first use, it loads before: cuBLAS's kernels by products whose results
+        are written over, CuPy's when the module was made. Garbage that would free memory of the
+        device meanwhile, which a capture does not survive, is collected first.
+        """
+        if not self._warm:
+            self._warm_up()
+        gc.collect()
         self._stream.begin_capture()
         try:
             self._issue()
         finally:
             graph = self._stream.end_capture()
         return graph
+
+    def _warm_up(self) -> None:
+        """Compute every product once, into memory of its own."""
+        for step in self._source.steps:
+            if isinstance(step, Product):
+                result = self._cupy.empty(step.rows * step.columns, step.dtype)
+                left, right = self._at(step.left.array), self._at(step.right.array)
+                self._products.multiply(step, left, right, int(result.data.ptr))
+        self._warm = True
 
     def _issue(self) -> None:
         """Put the kernels and products of a step on the stream."""
@@ -158,12 +177,14 @@ class CudaSteps:
             self._products = Products(self._stream, self._precision)
         caller = cuda.get_current_stream()
         self._stream.wait_event(caller.record())
-        with self._stream:
-            self._own(state)
-            executable = self._executable(data, controls)
-            steps = len(controls["indices"])
-            metrics, done, interrupt = executable.run(controls, steps)
-        caller.wait_event(self._stream.record())
+        try:
+            with self._stream:
+                self._own(state)
+                executable = self._executable(data, controls)
+                steps = len(controls["indices"])
+                metrics, done, interrupt = executable.run(controls, steps)
+        finally:
+            caller.wait_event(self._stream.record())
         yield tree.map(lambda own: own, self._arrays), done, metrics
         if interrupt is not None:
             raise interrupt
