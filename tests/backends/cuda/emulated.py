@@ -1,6 +1,7 @@
 """CUDA kernels on a CPU: their text compiled as C, their threads run as fibers (emulator.h)."""
 
 import ctypes
+import platform
 import re
 import subprocess
 import tempfile
@@ -11,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 HEADER = Path(__file__).with_name("emulator.h")
-FLAGS = ("-std=gnu11", "-O0", "-fPIC", "-shared", "-w", "-ffp-contract=off", "-mfma", "-mf16c")
+X86 = ("-mfma", "-mf16c") if platform.machine() in ("x86_64", "AMD64") else ()
+FLAGS = ("-std=gnu11", "-O0", "-fPIC", "-shared", "-w", "-ffp-contract=off", *X86)
 
 
 @cache
