@@ -176,6 +176,7 @@ def test_a_backend_that_cannot_run_is_never_skipped(backend, monkeypatch):
     ("settings", "message"),
     [
         ({"backends": "numpy"}, r"^backends='numpy': expected a list of one or more different"),
+        ({"backends": [3]}, r"^backends=\[3\]: expected a list of one or more different names"),
         ({"backends": []}, r"^backends=\[\]: expected a list"),
         ({"backends": ["numpy", "numpy"]}, r"^backends=\['numpy', 'numpy'\]: expected a list"),
         ({"dtypes": ["float16"]}, r"^dtypes='float16' is unknown"),

@@ -378,3 +378,10 @@ def test_files_of_other_names_are_left_alone(tmp_path):
         trainer = trainer_of(cr.adam(0.05))
         fit(trainer, tmp_path, resume=True, epochs=epochs)
     assert mine.read_bytes() == b"mine"
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    trainer = make_trainer(backend=make_backend("numpy", "float64"))
+    with pytest.raises(cr.InputError, match=r"^checkpoint='.*run': .*; choose another$"):
+        trainer.fit(*blobs(), epochs=1, progress="off", checkpoint=tmp_path / "file" / "run")

@@ -115,7 +115,8 @@ def _backends(
 ) -> list[tuple[str, Backend]]:
     """Return a backend for each name and dtype, all of them before anything is trained."""
     for argument, given in (("backends", names), ("dtypes", dtypes)):
-        if isinstance(given, str) or not given or len(set(given)) != len(given):
+        words = not isinstance(given, str) and all(isinstance(name, str) for name in given)
+        if not words or not given or len(set(given)) != len(given):
             raise InputError(
                 f"{argument}={given!r}: expected a list of one or more different names"
             )

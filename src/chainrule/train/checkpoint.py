@@ -67,7 +67,11 @@ class Checkpoints:
                 f"{self.folder} holds an earlier run's checkpoints, up to {found[-1].name}; "
                 "pass resume=True to go on with it, or choose another folder"
             )
-        (self.folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+        try:
+            (self.folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            reason = error.strerror or error
+            raise InputError(f"checkpoint='{self.folder}': {reason}; choose another") from None
 
     def write(self, trainer: "Trainer", callbacks: Callbacks) -> Path:
         """Write the run as it stands; the file is there whole or not at all."""
