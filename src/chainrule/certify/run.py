@@ -114,7 +114,8 @@ def _backends(
     names: Sequence[str], dtypes: Sequence[str], deterministic: bool
 ) -> list[tuple[str, Backend]]:
     """Return a backend for each name and dtype, all of them before anything is trained."""
-    for argument, given in (("backends", names), ("dtypes", dtypes)):
+    asked: dict[str, Sequence[object]] = {"backends": names, "dtypes": dtypes}
+    for argument, given in asked.items():
         words = not isinstance(given, str) and all(isinstance(name, str) for name in given)
         if not words or not given or len(set(given)) != len(given):
             raise InputError(
