@@ -17,13 +17,13 @@ from chainrule.backends import available
 from chainrule.cli.app import app
 from chainrule.data.builtin import load
 from libraries import make_backend
+from train.fits import whole_state
 from train.problems import (
     assert_close,
     assert_same,
     blobs,
     classifier,
     make_trainer,
-    on_host,
     plane,
 )
 
@@ -88,10 +88,6 @@ def fitted(compiled: bool = True, backend: str = DEVICE, **settings: Any) -> Any
     trainer.fit(x, y, **{"epochs": 3, "batch_size": 16, "progress": "off"} | fit)
     assert trainer.compiled is compiled
     return trainer
-
-
-def whole_state(trainer: Any) -> dict[str, Any]:
-    return on_host(trainer.backend, trainer.state)
 
 
 def losses(trainer: Any) -> list[float]:

@@ -10,6 +10,7 @@ import pytest
 import chainrule as cr
 from chainrule import tree
 from chainrule.errors import InputError
+from train.fits import FIT, LOOSE, SETTINGS, whole_state
 from train.problems import assert_close, assert_same, blobs, classifier, make_trainer, plane
 
 pytest.importorskip("llvmlite")
@@ -23,10 +24,6 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, str(tmp_path))
 
 
-def whole_state(trainer: Any) -> dict[str, Any]:
-    return {name: np.array(leaf) for name, leaf in tree.flatten(trainer.state).items()}
-
-
 def fitted(compiled: Any = True, **settings: Any) -> Any:
     fit = {name: settings.pop(name) for name in list(settings) if name in FIT}
     x, y = blobs()
@@ -34,28 +31,6 @@ def fitted(compiled: Any = True, **settings: Any) -> Any:
     trainer.fit(x, y, **{"epochs": 3, "batch_size": 16, "progress": "off"} | fit)
     assert trainer.compiled is compiled
     return trainer
-
-
-FIT = ("batch_size", "epochs", "accumulate", "sample_weight", "drop_last", "balanced", "shuffle")
-SETTINGS: dict[str, dict[str, Any]] = {
-    "plain": {},
-    "tail": {"batch_size": 7},
-    "one row": {"batch_size": 1, "epochs": 1},
-    "one row left": {"batch_size": 59},
-    "whole batch": {"batch_size": None},
-    "accumulated": {"batch_size": 4, "accumulate": 5},
-    "drop last": {"batch_size": 7, "drop_last": True},
-    "balanced": {"balanced": True},
-    "weights": {"sample_weight": np.arange(60) % 4},
-    "schedule": {"optimizer": cr.sgd(cr.optim.cosine(0.1, 12), momentum=0.9)},
-    "plateau": {"optimizer": cr.sgd(cr.optim.on_plateau(0.1, patience=0))},
-    "penalties": {"l1": 0.001, "l2": 0.01, "clip_norm": 0.5, "clip_value": 0.2},
-    "dropout": {"net": classifier(3, cr.ReLU(), cr.Dropout(0.3))},
-    "batch norm": {"net": classifier(3, cr.BatchNorm(), cr.GELU()), "optimizer": cr.sgd(0.05)},
-    "float32": {"dtype": "float32"},
-    "float16": {"dtype": "float16"},
-}
-LOOSE = {"float32": 1e-4, "float16": 2e-2}
 
 
 @pytest.mark.parametrize("case", SETTINGS)

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-import chainrule as cr
 from backends.cuda import standin
 from chainrule import tree
 from chainrule.errors import InputError
-from train.problems import assert_close, assert_same, blobs, classifier, make_trainer
+from train.fits import FIT, LOOSE, SETTINGS, whole_state
+from train.problems import assert_close, assert_same, blobs, make_trainer
 
 
 @pytest.fixture(autouse=True)
@@ -23,33 +23,12 @@ def device() -> Iterator[standin.Recorder]:
         yield device
 
 
-SETTINGS: dict[str, dict[str, Any]] = {
-    "plain": {},
-    "tail": {"batch_size": 7},
-    "whole batch": {"batch_size": None},
-    "accumulated": {"batch_size": 4, "accumulate": 5},
-    "weights": {"sample_weight": np.arange(60) % 4},
-    "schedule": {"optimizer": cr.sgd(cr.optim.cosine(0.1, 12), momentum=0.9)},
-    "penalties": {"l1": 0.001, "l2": 0.01, "clip_norm": 0.5, "clip_value": 0.2},
-    "dropout": {"net": classifier(3, cr.ReLU(), cr.Dropout(0.3))},
-    "batch norm": {"net": classifier(3, cr.BatchNorm(), cr.GELU()), "optimizer": cr.sgd(0.05)},
-    "float32": {"dtype": "float32"},
-    "float16": {"dtype": "float16"},
-}
-LOOSE = {"float32": 1e-4, "float16": 2e-2}
-FIT = ("batch_size", "epochs", "accumulate", "sample_weight")
-
-
 def fitted(backend: str = "cupy", **settings: Any) -> Any:
     fit = {name: settings.pop(name) for name in list(settings) if name in FIT}
     x, y = blobs()
     trainer = make_trainer(backend=backend, compile=backend == "cupy", **settings)
     trainer.fit(x, y, **{"epochs": 3, "batch_size": 16, "progress": "off"} | fit)
     return trainer
-
-
-def whole_state(trainer: Any) -> dict[str, Any]:
-    return {name: np.array(leaf) for name, leaf in tree.flatten(trainer.state).items()}
 
 
 @pytest.mark.parametrize("case", SETTINGS)

@@ -118,7 +118,7 @@ class Kernel(Statements):
         self.decode("e", axes)
         self.all(self.body)
         self.f.close()
-        self._finish([], self.blocks, "block", THREADS)
+        self._finish()
 
     def _columns(self, axes: Axes) -> None:
         kept = {name for update in self.updates for name, _ in update.index.terms}
@@ -142,7 +142,7 @@ class Kernel(Statements):
         f.close()
         f.close()
         self._add_columns(width, shares, max(tiles, 1))
-        self._finish([], self.blocks, "block", THREADS)
+        self._finish()
 
     def _rows(self, axes: Axes, columns: Axes) -> None:
         width, height = prod(s for _, s in columns), prod(s for _, s in axes)
@@ -167,7 +167,9 @@ class Kernel(Statements):
             else:
                 self._once_a_row(statement, team)
         f.close()
-        self._finish([(width, team)] if self.updates else [], self.blocks * teams, "share", team)
+        if self.updates:
+            self._leave_rows(width, self.blocks * teams, team)
+        self._finish((width, self.blocks * teams) if self.updates else None)
 
     def _turn(
         self, body: list[Statement], columns: Axes, width: int, team: int, turns: int
@@ -257,22 +259,25 @@ class Kernel(Statements):
         f.close()
         return name
 
-    def _finish(self, rows: list[tuple[int, int]], shares: int, share: str, team: int) -> None:
-        """Add up totals, and the columns of `rows` (width, team), in the block that ends last."""
+    def _leave_rows(self, width: int, shares: int, team: int) -> None:
+        """Write each team's share of every column to where the last block finds it."""
         f = self.f
-        if not rows and not self.totals:
+        f.open(f"for (i32 k = 0; k < {self.turns}; ++k)")
+        f.do(f"const i32 c = lane + k * {team};")
+        f.open(f"if (c < {width})")
+        for number, update in enumerate(self.updates):
+            t, at = held(update.dtype), self._share(width * shares, update.dtype)
+            one = f"u{number}" if self.turns == 1 else f"u{number}[k]"
+            f.do(f"((volatile {t} *)(shares + {at}))[share * {width} + c] = {one};")
+            self._places[number] = at
+        f.close()
+        f.close()
+
+    def _finish(self, rows: tuple[int, int] | None = None) -> None:
+        """Have the block that ends last add up totals and the columns of `rows` (width, shares)."""
+        f = self.f
+        if rows is None and not self.totals:
             return
-        for width, _ in rows:
-            f.open(f"for (i32 k = 0; k < {self.turns}; ++k)")
-            f.do(f"const i32 c = lane + k * {team};")
-            f.open(f"if (c < {width})")
-            for number, update in enumerate(self.updates):
-                t, at = held(update.dtype), self._share(width * shares, update.dtype)
-                one = f"u{number}" if self.turns == 1 else f"u{number}[k]"
-                f.do(f"((volatile {t} *)(shares + {at}))[share * {width} + c] = {one};")
-                self._places[number] = at
-            f.close()
-            f.close()
         places: dict[str, int] = {}
         for name, start in self.totals.items():
             t, at = held(start.dtype), self._share(self.blocks, start.dtype)
@@ -282,8 +287,8 @@ class Kernel(Statements):
             places[name] = at
         f.open(f"if (last_of(counters + {self.counters}, {self.blocks}))")
         self.counters += 1
-        for width, _ in rows:
-            self._add_rows(width, shares)
+        if rows is not None:
+            self._add_rows(*rows)
         for name, start in self.totals.items():
             t, kind = held(start.dtype), self.kinds[name]
             f.do(f"{name} = {literal(start.value, start.dtype)};")
